@@ -72,6 +72,8 @@ export async function build(target: string): Promise<Built> {
     platform: 'node',
     external: (id) => EXTERNAL.some((name) => id === name || id.startsWith(`${name}/`)),
     plugins: [madeSchema, keepPlaces],
+    // How long a plugin took is a warning of its own, which a busy machine would have.
+    checks: { bundlerTimings: false },
     onLog(level, log) {
       // A warning is a fault of the build: nobody reads them.
       if (level === 'warn') throw new Error(log.message);

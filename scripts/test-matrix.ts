@@ -12,6 +12,7 @@ const FACING_POSTGRES = [
   'test/formats/debezium-values.pg.test.ts',
   'test/formats/replica-identity.pg.test.ts',
   'test/formats/wal2json-values.pg.test.ts',
+  'test/cli/types',
   'test/e2e/delivery.pg.test.ts',
   'test/e2e/failover.pg.test.ts',
   'test/e2e/partitions.pg.test.ts',

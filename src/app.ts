@@ -1,6 +1,6 @@
 // The only file that wires the parts together: configuration in, a running service out.
 import { steadyMs, wallTime } from './core/clock.ts';
-import { startHttp, type HttpServers } from './api/server.ts';
+import type { HttpServers } from './api/server.ts';
 import { judge } from './core/health.ts';
 import type { ServiceStatus, WantedStatus } from './core/status.ts';
 import { makeDirectory } from './data-directory/directory.ts';
@@ -20,7 +20,6 @@ import { pullStreams } from './pipeline/sink/pull/streams.ts';
 import type { SinkId } from './store/sink-records.ts';
 import { beginLife } from './store/instance.ts';
 import { openStore, type Store } from './store/sqlite.ts';
-import { createMetrics } from './telemetry/metrics/metrics.ts';
 
 /** Of the shutdown timeout, the share that deliveries in flight get; the rest is for closing and confirming. */
 const DELIVERY_SHARE = 0.7;
@@ -79,7 +78,11 @@ export async function startService(
     watchers.push(keepDeadLetterLimits(store, settings.deadLetters, logger));
     const life = beginLife(dataDir);
     await topology.start({ settings, store, version, life, logger, failed });
-    // After the databases: a service that has none yet would call itself ready.
+    // After the databases: a service that has none yet would call itself ready. Loaded while they connect: nothing else is as large.
+    const [{ startHttp }, { createMetrics }] = await Promise.all([
+      import('./api/server.ts'),
+      import('./telemetry/metrics/metrics.ts'),
+    ]);
     http = await startHttp({
       settings,
       status,

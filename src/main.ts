@@ -31,7 +31,7 @@ async function main(): Promise<void> {
       return startService(settings, options);
     },
     // What it cannot load, whoever starts it hears.
-    prepareService: () => void import('./app.ts').catch(() => undefined),
+    prepareService: () => void prepareService().catch(() => undefined),
     version,
     stdout: process.stdout,
     stderr: process.stderr,
@@ -40,6 +40,13 @@ async function main(): Promise<void> {
     onInterrupt: onProcessInterrupt,
     exit: (code) => process.exit(code),
   });
+}
+
+/** Loads what a service needs, a source's thread first. */
+async function prepareService(): Promise<void> {
+  const { SOURCE_ENTRY, warmUp } = await import('./pipeline/threads/warm.ts');
+  warmUp(SOURCE_ENTRY);
+  await import('./app.ts');
 }
 
 /** Of the sources the types are stripped once, not at each start in each thread: half the CPU of a start, and 20 MiB of a service. */

@@ -3,6 +3,7 @@ import { ByteWriter } from '../../src/core/byte-writer.ts';
 import { wallMs } from '../../src/core/clock.ts';
 import type { MessageEncoding } from '../../src/core/encoding.ts';
 import { ROW_ACTIONS, type Relation, type TransactionContext } from '../../src/core/change.ts';
+import { writeIdempotencyKey } from '../../src/core/idempotency.ts';
 import { ZERO_LSN, toLsn } from '../../src/core/lsn.ts';
 import {
   renderOptions,
@@ -64,7 +65,7 @@ export const renderContext: RenderContext = {
   keyChange: false,
   moved: undefined,
   read: false,
-  idempotencyKey: 'k3q9z1x8c7v6-1-16B374D848-123',
+  key: { writeKey: (writer) => writeIdempotencyKey('k3q9z1x8c7v6-1-16B374D848', 123, writer) },
 };
 
 /** An Insert message of the row with this id. https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html */

@@ -12,6 +12,7 @@ export const MICRO_BENCHMARKS = [
   'ledger',
   'where',
   'sink',
+  'formats',
 ] as const;
 export type MicroName = (typeof MICRO_BENCHMARKS)[number];
 

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
 import type { FollowedLog } from '../../src/core/log-life.ts';
@@ -31,6 +32,8 @@ import type { Stage } from './stage.ts';
 
 const CHANGES = 200_000;
 const ROUNDS = 4;
+/** How often the queue is asked whether it has everything. */
+const POLL_MS = 20;
 const QUEUE = 'bench.fifo';
 const SIZES = [1, 10, 100, 1000];
 const KINDS = ['insert', 'update', 'insert', 'delete'] as const;
@@ -38,7 +41,11 @@ const IDENTITY = { systemIdentifier: '7000000000000000001', databaseOid: 5, slot
 
 export type SinkBench = {
   /** Microseconds of CPU a change, of this whole process: one more run of the sink, from the log's beginning to its end. */
-  readonly run: (rttMs?: number) => Promise<number>;
+  readonly run: (how?: {
+    readonly rttMs?: number;
+    /** Another format's: the queue counts its messages, and reads them no further. */
+    readonly format?: Pick<SinkSettings, 'format' | 'formatOptions' | 'values'>;
+  }) => Promise<number>;
   readonly end: () => Promise<void>;
 };
 
@@ -84,11 +91,11 @@ export async function openSinkBench(): Promise<SinkBench> {
   };
   let runs = 0;
   return {
-    run: async (rttMs = 0) => {
+    run: async ({ rttMs = 0, format } = {}) => {
       await endpoint.reset();
       await endpoint.setNetwork({ rttMs });
       const runner = await SinkRunner.create({
-        settings: settingsFor(endpoint),
+        settings: { ...settingsFor(endpoint), ...format },
         logDirectory,
         log: followed,
         signals,
@@ -104,12 +111,15 @@ export async function openSinkBench(): Promise<SinkBench> {
       } satisfies SinkOptions);
       const before = process.cpuUsage();
       const running = runner.run();
-      await endpoint.waitFor(QUEUE, CHANGES);
+      if (format === undefined) await endpoint.waitFor(QUEUE, CHANGES);
+      else while ((await endpoint.report(QUEUE)).unreadable < CHANGES) await sleep(POLL_MS);
       const { user, system } = process.cpuUsage(before);
       await runner.stop(Infinity);
       await running;
-      const { accepted, duplicates, outOfOrder, missing, badKeys } = await endpoint.report(QUEUE);
-      if (accepted !== CHANGES || duplicates + outOfOrder + missing + badKeys > 0)
+      const { accepted, duplicates, outOfOrder, missing, badKeys, unreadable } = await endpoint.report(QUEUE);
+      if (format !== undefined) {
+        if (unreadable !== CHANGES || accepted > 0) throw new Error(JSON.stringify({ accepted, unreadable }));
+      } else if (accepted !== CHANGES || duplicates + outOfOrder + missing + badKeys > 0)
         throw new Error(JSON.stringify({ accepted, duplicates, outOfOrder, missing, badKeys }));
       return (user + system) / CHANGES;
     },

@@ -96,6 +96,7 @@ function follow(
     tables: [],
     actions: ['insert', 'update', 'delete'],
     messageGrouping: true,
+    backfill: {},
     values: formats.sequin.values,
     ...(where && { where }),
   } as unknown as Parameters<typeof compileTablePlan>[1];

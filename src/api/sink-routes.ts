@@ -183,7 +183,8 @@ const letterDocument = (
   id: letter.id,
   database: letter.database,
   sink: letter.sink,
-  table: `${letter.schema}.${letter.table}`,
+  // What begins or ends a transaction is of none.
+  table: letter.table === '' ? null : `${letter.schema}.${letter.table}`,
   action: letter.action,
   group: letter.group,
   route: letter.route,

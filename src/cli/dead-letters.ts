@@ -150,7 +150,7 @@ function rendered(letters: readonly Letter[], ports: CliPorts): string[] {
     ...letters.map((letter) => [
       String(letter['id']),
       `${String(letter['database'])}/${String(letter['sink'])}`,
-      String(letter['table']),
+      (letter['table'] as string | null) ?? '-',
       String(letter['action']),
       String(letter['code']),
       String(letter['attempts']),

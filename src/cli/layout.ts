@@ -9,6 +9,9 @@ export const widthOf = ({ isTTY, columns }: Output): number =>
 
 export const visibleLength = (text: string): number => stripVTControlCharacters(text).length;
 
+/** `1 table`, `2 tables`. */
+export const counted = (many: number, noun: string): string => `${many} ${noun}${many === 1 ? '' : 's'}`;
+
 /** Between two cells. */
 const GAP = '  ';
 const INDENT = '  ';

@@ -1,5 +1,6 @@
 // `tailrace status`: what a running service says of itself, read over HTTP; `--check` for probes.
 import { describeError, TailraceError } from '../core/errors.ts';
+import { counted } from './layout.ts';
 import { errorDocument, EXIT, painterFor, writeJson, writeLine, type CliPorts } from './ports.ts';
 import { showOrphans } from './orphans.ts';
 import { connectToService, UNREACHABLE, type ServiceClient, type ServiceOptions } from './service-client.ts';
@@ -62,20 +63,18 @@ function verdict(document: AnyDocument, ports: CliPorts): string[] {
   const paint = painterFor(ports.stdout, ports.env);
   const word = `tailrace ${paintHealth(paint, document.status)}`;
   const { databases, sinks } = document;
-  const counted = `${count(databases.length, 'database')}, ${count(sinks.length, 'sink')}`;
+  const whole = `${counted(databases.length, 'database')}, ${counted(sinks.length, 'sink')}`;
   if (!isWhole(document)) {
     const unwell = [...databases, ...sinks].filter(({ status }) => status !== 'healthy').length;
     return [
       unwell === 0
-        ? `${word}: ${counted}`
-        : `${word}: ${unwell} of ${databases.length + sinks.length} (${counted}); a token shows which`,
+        ? `${word}: ${whole}`
+        : `${word}: ${unwell} of ${databases.length + sinks.length} (${whole}); a token shows which`,
     ];
   }
   const all = parts(document).flatMap(({ who, troubles }) => troubles.map((it) => ({ who, ...it })));
   const worst = all.find(({ health }) => health === document.status);
-  if (worst === undefined) return [`${word}: ${counted}`];
+  if (worst === undefined) return [`${word}: ${whole}`];
   const more = all.length === 1 ? '' : ` (and ${all.length - 1} more)`;
   return [`${word}: ${worst.who}: ${worst.reason}${more}`, ...troubles(document, paint)];
 }
-
-const count = (many: number, of: string): string => `${many} ${of}${many === 1 ? '' : 's'}`;

@@ -1,5 +1,6 @@
 // What `run` says when it is asked to stop: what is waited for, and at the end what stays undelivered. Pure.
 import type { ServiceStatus, SinkStatus } from '../core/status.ts';
+import { counted } from './layout.ts';
 import { formatBytes } from './status-table.ts';
 
 /** `status` undefined: the service is still starting. */
@@ -18,7 +19,7 @@ export function undeliveredLines({ sinks }: ServiceStatus): string[] {
     const read = sink.inFlight + sink.buffered + sink.parked;
     if (read === 0 && sink.lagBytes === 0) return [];
     if (sink.state === 'disabled') return [];
-    const messages = read === 0 ? '' : `, ${read} message${read === 1 ? '' : 's'} of it read already`;
+    const messages = read === 0 ? '' : `, ${counted(read, 'message')} of it read already`;
     const when = sink.state === 'paused' ? 'once it is resumed' : 'at the next start';
     return [
       `sink ${nameOf(sink)} stays behind: ${formatBytes(sink.lagBytes)} of the log undelivered${messages}; delivered ${when}`,

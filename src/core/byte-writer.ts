@@ -87,8 +87,13 @@ export class ByteWriter {
 
   /** Appends text whose characters are all below U+0100, one byte each. */
   latin1(text: string): void {
-    this.reserve(text.length);
-    this.length += this.buffer.write(text, this.length, 'latin1');
+    const { length } = text;
+    this.reserve(length);
+    const { buffer } = this;
+    let at = this.length;
+    if (length <= SHORT_COPY) for (let i = 0; i < length; i++) buffer[at++] = text.charCodeAt(i);
+    else at += buffer.write(text, at, 'latin1');
+    this.length = at;
   }
 
   /** Forgets everything behind a place that was `length` and `escapes` before. */

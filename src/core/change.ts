@@ -1,18 +1,24 @@
 // A change as it stands in the log: relations with their types, and row events as byte ranges of a buffer.
 // Hot file: a RowEvent and its tuples are scratch objects, filled again for every row (bench/micro).
 import type { Lsn } from './lsn.ts';
-import type { SchemaChange } from './schema-change.ts';
+import type { SchemaChange, ShapeDifference } from './schema-change.ts';
 import type { TableName } from './selection.ts';
 
 export type Action = 'insert' | 'update' | 'delete' | 'truncate' | 'read' | 'schema';
+/** The messages around the changes of a transaction: they are of no table. */
+export type TransactionEnd = 'begin' | 'commit';
+export type MessageAction = Action | TransactionEnd;
 export type RowAction = 'insert' | 'update' | 'delete';
 /** The two messages of an update that changed its key (`key_changes: split`). */
 export type Half = 'delete' | 'insert';
-/** What is settled by itself of a change that is several messages: a half, or what tells of the schema that it is the first row of. */
-export type Part = Half | 'schema';
+/**
+ * What is settled by itself of a change that is several messages: a half, what tells of the schema that it is the first row of, or what
+ * begins the transaction that it is the first row event of.
+ */
+export type Part = Half | 'schema' | 'begin';
 /** An update that took a row out of the set that a sink's filter names, or into it (`where_moves: convert`). */
 export type Moved = 'out' | 'in';
-export const PARTS: readonly Part[] = ['delete', 'insert', 'schema'];
+export const PARTS: readonly Part[] = ['delete', 'insert', 'schema', 'begin'];
 export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 /** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */
@@ -112,6 +118,8 @@ export type Relation = Lineage & {
   readonly typeNames?: readonly (string | null)[] | undefined;
   /** The rows that were written before it looked otherwise. */
   readonly schemaChange?: SchemaChange | undefined;
+  /** What else came before and looked otherwise, which nobody is told of: where a backfill has read the rows, or reads these, or where the table was looked at before its first. */
+  readonly untold?: readonly ShapeDifference[] | undefined;
   /** Undefined: not known when the relation was logged. */
   readonly collations?: Collations | undefined;
 };

@@ -76,9 +76,10 @@ function escapeQuotes(start: number, writer: ByteWriter): void {
 /** The JSON itself, whatever its encoding. */
 export function plainJson(bytes: Buffer, encoding: MessageEncoding): Buffer {
   if (encoding === 'json') return bytes;
-  const plain = Buffer.allocUnsafe(bytes.length);
+  const { length } = bytes;
+  const plain = Buffer.allocUnsafe(length);
   let at = 0;
-  for (let i = 0; i < bytes.length; i++) {
+  for (let i = 0; i < length; i++) {
     let byte = bytes[i]!;
     if (byte === BACKSLASH) {
       byte = bytes[++i]!;

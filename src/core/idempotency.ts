@@ -54,7 +54,7 @@ const HYPHEN = 0x2d;
 /** Of a change that is several messages each has a key of its own. */
 export const partKey = (key: string, part: Part): string => `${key}-${PART_SUFFIX[part]}`;
 
-const PART_SUFFIX: Readonly<Record<Part, string>> = { delete: 'd', insert: 'i', schema: 's' };
+const PART_SUFFIX: Readonly<Record<Part, string>> = { delete: 'd', insert: 'i', schema: 's', begin: 'b' };
 
 /** What the keys of rows that one backfill has read have in common. */
 export const backfillKey = (stream: string, backfill: string): string => `${stream}-b-${shortHash(backfill)}`;

@@ -1,6 +1,6 @@
 // A message: one change rendered for a consumer, as a sink sees it.
 import type { ByteWriter } from './byte-writer.ts';
-import type { Action } from './change.ts';
+import type { MessageAction } from './change.ts';
 import type { Position } from './position.ts';
 
 /** A column's value as Postgres' text; null: NULL. */
@@ -26,7 +26,8 @@ export interface Message {
   readonly group: string;
   /** Where it goes: queue URL, topic, … Set from `Sink.routeOf`. */
   readonly route: string;
-  readonly action: Action;
+  readonly action: MessageAction;
+  /** Both are empty where the message is of no table. */
   readonly schema: string;
   readonly table: string;
   /** Identifies the change for ever; at most 128 characters of `[A-Za-z0-9_-]`. */

@@ -24,10 +24,10 @@ export type TableShape = TableName & {
   readonly key?: readonly string[] | undefined;
 };
 
+export type ShapeDifference = { readonly before: TableShape; readonly after: TableShape };
+
 /** The table's rows have another shape from the row event at this place on: the first that was written with it. */
-export type SchemaChange = {
-  readonly before: TableShape;
-  readonly after: TableShape;
+export type SchemaChange = ShapeDifference & {
   readonly at: Pick<Position, 'commitLsn' | 'index'>;
 };
 
@@ -77,14 +77,19 @@ export function schemaSteps(before: TableShape, after: TableShape): readonly Sch
   return steps;
 }
 
-/** Has a row of the one shape other columns, another name or another key than one of the other? */
+/** Has a row of the one shape other columns, another name or another key than one of the other? A column is another one where its attribute is known to be. */
 export const isSameShape = (before: TableShape, after: TableShape): boolean =>
   before.schema === after.schema &&
   before.table === after.table &&
   before.columns.length === after.columns.length &&
   before.columns.every((column, i) => {
     const other = after.columns[i]!;
-    return column.name === other.name && isOfSameType(column, other) && column.generated === other.generated;
+    return (
+      column.name === other.name &&
+      isOfSameType(column, other) &&
+      column.generated === other.generated &&
+      !(before.relationId === after.relationId && isKnownToDiffer(column, other))
+    );
   }) &&
   !hasOtherKey(before, after, partners(before, after));
 
@@ -110,11 +115,12 @@ function partners(before: TableShape, after: TableShape): Map<ShapeColumn, Shape
 }
 
 /**
- * The columns of after that may be this one of before under another name, where nobody knows which attributes they were. Attributes stand in
- * the order of their numbers, new ones behind all others: where every name of before is there, in its order, what stands behind is new.
+ * The columns of after that may be this one of before under another name, where nobody knows which attributes they were: new names, and
+ * names of others of its type, which may be gone, the nearest first. Attributes stand in the order of their numbers, new ones behind all others: where every
+ * name of before is there, in its order, what stands behind is new.
  */
 export function possibleNames(
-  { before, after }: Pick<SchemaChange, 'before' | 'after'>,
+  { before, after }: ShapeDifference,
   column: ShapeColumn,
 ): readonly ShapeColumn[] {
   if (before.relationId !== after.relationId) return [];
@@ -122,10 +128,56 @@ export function possibleNames(
   const names = before.columns.map(({ name }) => name);
   const isAppended = names.every((name, i) => after.columns[i]?.name === name);
   if (isAppended) return [];
-  return after.columns.filter(
-    ({ name, number }) => !names.includes(name) && (number === undefined || column.number === undefined),
+  const possible = after.columns.filter(
+    (other) => other.name !== column.name && mayBeSameAttribute({ before, after }, column, other),
+  );
+  const isTaken = (other: ShapeColumn): boolean => {
+    const namesake = before.columns.find(({ name }) => name === other.name);
+    const isOfItsType = column.type === other.type || !(namesake && isOfSameType(namesake, other));
+    return namesake !== undefined && isOfItsType && hasRoom({ before, after }, column, other);
+  };
+  return [...possible.filter(({ name }) => !names.includes(name)), ...possible.filter(isTaken).toReversed()];
+}
+
+/** By the numbers that are known, and their order. */
+function mayBeSameAttribute({ before, after }: ShapeDifference, was: ShapeColumn, now: ShapeColumn): boolean {
+  if (isKnownToDiffer(was, now)) return false;
+  const [from, to] = [before.columns.indexOf(was), after.columns.indexOf(now)];
+  return (
+    stayingIn({ before, after }).every(({ i, j }) => i !== from && j !== to && i < from === j < to) &&
+    isBetween(now.number, before.columns, from) &&
+    isBetween(was.number, after.columns, to)
   );
 }
+
+/**
+ * What stands in front of a column that was there was there, too: so between those that are known to be the same no more stand in front of
+ * it, or behind it, than stood there.
+ */
+function hasRoom({ before, after }: ShapeDifference, was: ShapeColumn, now: ShapeColumn): boolean {
+  const [from, to] = [before.columns.indexOf(was), after.columns.indexOf(now)];
+  const stays = stayingIn({ before, after });
+  const ahead = stays.findLast(({ i }) => i < from) ?? { i: -1, j: -1 };
+  const behind = stays.find(({ i }) => i > from);
+  return to - ahead.j <= from - ahead.i && (behind === undefined || behind.j - to <= behind.i - from);
+}
+
+/** The places, before and after, of the columns that are known to be the same. */
+const stayingIn = ({
+  before,
+  after,
+}: ShapeDifference): readonly { readonly i: number; readonly j: number }[] =>
+  before.columns.flatMap((column, i) => {
+    const j = after.columns.findIndex((other) => isSameAttribute(column, other));
+    return j === -1 ? [] : [{ i, j }];
+  });
+
+/** May an attribute of this number stand at that place? */
+const isBetween = (number: number | undefined, columns: readonly ShapeColumn[], place: number): boolean =>
+  number === undefined ||
+  columns.every(
+    (column, i) => i === place || column.number === undefined || i < place === column.number < number,
+  );
 
 /** Where a column is the same attribute as one and has the name of another, the attribute decides. */
 function withoutDoubles(
@@ -138,6 +190,9 @@ function withoutDoubles(
   for (const [was, now] of found) if (!isSameAttribute(was, now) && taken.has(now)) found.delete(was);
   return found;
 }
+
+const isKnownToDiffer = (a: ShapeColumn, b: ShapeColumn): boolean =>
+  a.number !== undefined && b.number !== undefined && a.number !== b.number;
 
 const isSameAttribute = (a: ShapeColumn, b: ShapeColumn): boolean =>
   a.number !== undefined && a.number === b.number;

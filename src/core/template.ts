@@ -134,3 +134,10 @@ export const templateColumns = (template: Template): string[] =>
 /** Of those, the ones for which no default stands. */
 export const neededColumns = (template: Template): ColumnPart[] =>
   template.flatMap((part) => (part.kind === 'value' && part.fallback === undefined ? part : []));
+
+/** Those of the row as it is for which a default stands, or the empty text. */
+export const defaultedColumns = (template: Template): string[] =>
+  template.flatMap((part) => {
+    if (part.kind === 'column') return part.name;
+    return part.kind === 'value' && part.image === 'row' && part.fallback !== undefined ? part.name : [];
+  });

@@ -104,7 +104,8 @@ export function cloudEventsFormat(formats: DataFormats): MessageFormat<Options> 
     mediaOf: ({ cloudevents }) => (cloudevents?.content_mode === 'binary' ? BINARY : STRUCTURED),
     faultsOf: (sink, written) => {
       const { format, options } = dataOf(written);
-      return [...modeFaults(sink, written), ...(format.faultsOf?.(sink, options) ?? [])];
+      const data = format.faultsOf?.(sink, options) ?? [];
+      return [...modeFaults(sink, written), ...transactionFaults(format, options), ...data];
     },
     notesOf: (written) => {
       const { format, options } = dataOf(written);
@@ -138,6 +139,17 @@ function modeFaults({ destination }: SinkWish, { cloudevents }: Options): readon
       message: `in binary mode headers that begin with ${HEADER_PREFIX} are attributes of the event: leave ${key} out`,
     }));
 }
+
+/** An event is of a row or a table. */
+const transactionFaults = (format: MessageFormat, options: unknown): readonly FormatFault[] =>
+  format.transactions?.(options, 'json') === undefined
+    ? []
+    : [
+        {
+          path: [format.name],
+          message: `an event tells of one change, and not where a transaction begins and ends: leave include-transaction out, or write format: ${format.name}`,
+        },
+      ];
 
 const ACTIONS: readonly Action[] = ['insert', 'update', 'delete', 'read', 'truncate', 'schema'];
 
@@ -229,9 +241,9 @@ class CloudEventsPlan implements RenderPlan {
     ]);
   }
 
-  #open(action: Action, { idempotencyKey }: RenderContext, writer: ByteWriter): void {
+  #open(action: Action, { key }: RenderContext, writer: ByteWriter): void {
     writer.literal(this.#begin);
-    writer.latin1(idempotencyKey);
+    key.writeKey(writer);
     writer.literal(this.#types[action]);
   }
 

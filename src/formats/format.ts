@@ -2,9 +2,18 @@
 import type { z } from 'zod';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
-import type { Action, Moved, Relation, RowAction, RowEvent, TransactionContext } from '../core/change.ts';
+import type {
+  Action,
+  Moved,
+  Relation,
+  RowAction,
+  RowEvent,
+  TransactionContext,
+  TransactionEnd,
+} from '../core/change.ts';
 import type { JsonObject, JsonType } from '../core/json-type.ts';
-import type { Media } from '../core/message.ts';
+import type { Lsn } from '../core/lsn.ts';
+import type { Media, Message } from '../core/message.ts';
 import type {
   ColumnForm,
   MaskedTexts,
@@ -69,7 +78,7 @@ export type CompileInput<Options = unknown> = {
   readonly values: Pick<ValueOptions, 'absent'>;
   /** What the format's own schema made of the keys that the sink writes. */
   readonly options: Options;
-  /** The actions whose changes of this table come out where those of `action` do. */
+  /** The actions whose changes come out where those of `action` do; none: the table's are not taken. */
   readonly actionsAt: (action: Action) => readonly Action[];
   /** Milliseconds since 1970: when a message is made. */
   readonly wallMs: () => number;
@@ -81,7 +90,8 @@ export type CompileInput<Options = unknown> = {
 export type RenderContext = {
   transaction: TransactionContext;
   index: number;
-  idempotencyKey: string;
+  /** Appends its idempotency key. */
+  key: Pick<Message, 'writeKey'>;
   /** The event is half of an update that changed the key: the delete of the old one, or the insert of the new one. */
   keyChange: boolean;
   /** The event was an update that took its row out of what the sink's filter names, or into it. */
@@ -127,6 +137,15 @@ export interface RenderPlan {
   describe(action: Action, rows: RowKnowledge): JsonType;
 }
 
+/** The messages that begin and end a transaction. */
+export interface TransactionForm {
+  /** Appends the message that stands before its first change. */
+  begin(transaction: TransactionContext, writer: ByteWriter): void;
+  /** Appends the one behind its last. `endLsn`: what is committed later begins there. */
+  commit(transaction: TransactionContext, endLsn: Lsn, writer: ByteWriter): void;
+  describe(end: TransactionEnd): JsonType;
+}
+
 /** Of a sink's configuration, what a format may have no words for. */
 export type SinkWish = {
   readonly actions: readonly string[];
@@ -162,6 +181,8 @@ export interface MessageFormat<Options = unknown> {
   readonly mediaOf?: (options: Options) => Media;
   /** How a changed key is told where the sink does not say. Default: as one update. */
   readonly keyChanges?: 'split';
+  /** Set where it has messages that begin and end a transaction; undefined: with these options it has none. */
+  readonly transactions?: (options: Options, encoding: MessageEncoding) => TransactionForm | undefined;
   /** What in a sink this format cannot do, with the cure. `path`: of the key in the sink. */
   readonly faultsOf?: (sink: SinkWish, options: Options) => readonly FormatFault[];
   /** What is no fault of a configuration, but may be one: said once at start, and by `check`. */

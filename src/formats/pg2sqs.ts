@@ -26,6 +26,7 @@ const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 const NAME = 'pg2sqs';
 const KIND = 'kind';
+const WITH_COLUMNS: readonly Action[] = [...ROW_ACTIONS, 'read'];
 
 const NO_BYTES = literal('', 'json');
 
@@ -98,7 +99,7 @@ class Pg2sqsPlan implements RenderPlan {
     if (commitTimeColumn !== undefined)
       expectFree(input, [commitTimeColumn], { name: NAME, cure: 'name another commit time column' });
     // Of rows: nothing else has their columns beside its kind.
-    const hasKind = ROW_ACTIONS.some((action) => this.#kinds[action] !== undefined);
+    const hasKind = WITH_COLUMNS.some((action) => this.#kinds[action] !== undefined);
     if (hasKind && [...columns, ...added].some(({ name }) => name === KIND)) throw this.#kindClash();
   }
 

@@ -107,12 +107,20 @@ function rowType(row: DescribedRow, rows: RowKnowledge, beside: readonly JsonMem
   return object([...distinct(members), ...beside], others);
 }
 
-/** Where two columns may give a member of one name, which is then whole in one of them, it is either. */
+/** Where two columns may give a member of one name, which is then whole in one of them, it is either, and there where one is always. */
 function distinct(members: readonly JsonMember[]): readonly JsonMember[] {
   const byName = new Map<string, JsonMember>();
   for (const each of members) {
     const other = byName.get(each.name);
-    byName.set(each.name, other === undefined ? each : { ...other, type: unionOf(other.type, each.type) });
+    if (other === undefined) byName.set(each.name, each);
+    else {
+      const type = unionOf(other.type, each.type);
+      const mayLack = other.optional === true && each.optional === true;
+      byName.set(each.name, {
+        ...(mayLack ? maybe : member)(each.name, type),
+        about: other.about ?? each.about,
+      });
+    }
   }
   return [...byName.values()];
 }

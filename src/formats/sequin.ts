@@ -202,7 +202,7 @@ class SequinPlan implements RenderPlan {
     own.start = writer.length;
     own.escapes = -writer.escapes;
     writer.literal(afterRecord);
-    writer.latin1(context.idempotencyKey);
+    context.key.writeKey(writer);
     writer.literal(this.#commit);
     writer.integer(context.index);
     writer.literal(this.#origin);

@@ -1,5 +1,5 @@
 // What wal2json's messages are, beside their renderer (wal2json.ts).
-import type { Action } from '../core/change.ts';
+import type { Action, TransactionEnd } from '../core/change.ts';
 import {
   constant,
   integer,
@@ -49,9 +49,7 @@ export function wal2jsonMessage(
   const identityRow = { ...input, columns: identity };
   return object([
     member('action', constant(LETTERS[action])),
-    ...(block['include-xids'] ? [member('xid', integer(53))] : []),
-    ...(block['include-timestamp'] ? [member('timestamp', STRING)] : []),
-    ...(block['include-lsn'] ? [member('lsn', STRING)] : []),
+    ...ofCommit(block),
     ...(block['include-schemas'] ? [member('schema', constant(schema))] : []),
     member('table', constant(table)),
     ...(isRow && action !== 'delete'
@@ -64,6 +62,20 @@ export function wal2jsonMessage(
     ...(isRow && block['include-pk'] ? [pkOf(key, facts)] : []),
   ]);
 }
+
+/** `B`, or `C`, which knows where the next one may be. */
+export const wal2jsonTransactionEnd = (block: Parts['block'], end: TransactionEnd): JsonType =>
+  object([
+    member('action', constant(end === 'begin' ? 'B' : 'C')),
+    ...ofCommit(block),
+    ...(end === 'commit' && block['include-lsn'] ? [member('nextlsn', STRING)] : []),
+  ]);
+
+const ofCommit = (block: Parts['block']): readonly JsonMember[] => [
+  ...(block['include-xids'] ? [member('xid', integer(53))] : []),
+  ...(block['include-timestamp'] ? [member('timestamp', STRING)] : []),
+  ...(block['include-lsn'] ? [member('lsn', STRING)] : []),
+];
 
 /** The old row, or where there is none the new one. */
 function identityOfUpdate(row: DescribedRow, rows: RowKnowledge, facts: Facts): JsonType {

@@ -2,15 +2,22 @@
 // https://github.com/eulerto/wal2json#readme Hot file (bench/micro/render.ts).
 import { z } from 'zod';
 import type { ByteWriter, Literal } from '../core/byte-writer.ts';
-import type { Action, RowEvent, TransactionContext } from '../core/change.ts';
+import type { Action, RowEvent, TransactionContext, TransactionEnd } from '../core/change.ts';
 import { literal, type MessageEncoding } from '../core/encoding.ts';
 import { jsonText } from '../core/json.ts';
 import type { JsonType } from '../core/json-type.ts';
-import { formatLsn } from '../core/lsn.ts';
+import { formatLsn, type Lsn } from '../core/lsn.ts';
 import { ColumnPlan, type MemberForm } from './columns.ts';
 import { formatCommitTimeNano } from './commit-time.ts';
-import type { CompileInput, MessageFormat, RenderContext, RenderPlan, RowKnowledge } from './format.ts';
-import { wal2jsonMessage, type Facts } from './wal2json-types.ts';
+import type {
+  CompileInput,
+  MessageFormat,
+  RenderContext,
+  RenderPlan,
+  RowKnowledge,
+  TransactionForm,
+} from './format.ts';
+import { wal2jsonMessage, wal2jsonTransactionEnd, type Facts } from './wal2json-types.ts';
 
 const BLOCK = z.strictObject({
   'include-xids': z.boolean().default(false).describe('`xid` of the transaction.'),
@@ -29,12 +36,11 @@ const BLOCK = z.strictObject({
     .default(false)
     .describe('Numbers as texts, `NaN` and `Infinity` too, which are `null` otherwise.'),
   'include-transaction': z
-    .literal(false, {
-      error:
-        'only false is possible: messages that begin and end a transaction are not in this version; include-xids: true tells which changes belong together',
-    })
+    .boolean()
     .default(false)
-    .describe('Messages of their own for begin and commit: not in this version.'),
+    .describe(
+      'Messages of their own where a transaction begins (`B`) and ends (`C`), around what the sink takes of it. All messages are then one group, in one order. wal2json has `true` as the default.',
+    ),
   'format-version': z
     .literal([2, '2'], {
       error: 'only 2 is possible: a message is one change, which format version 1 has no words for',
@@ -74,6 +80,10 @@ export const wal2jsonFormat: MessageFormat<Options> = {
   valuesOf: (written) => ({
     wal2json: { numbersAsString: blockOf(written)['numeric-data-types-as-string'] },
   }),
+  transactions: (written, encoding) => {
+    const block = blockOf(written);
+    return block['include-transaction'] ? new Wal2jsonTransaction(block, encoding) : undefined;
+  },
   faultsOf: ({ ddl }) =>
     ddl === 'events'
       ? [
@@ -206,6 +216,33 @@ class Wal2jsonPlan implements RenderPlan {
     writer.literal(this.#actions[action]);
     writer.literal(this.#commit);
     writer.literal(this.#table);
+  }
+}
+
+class Wal2jsonTransaction implements TransactionForm {
+  readonly #block: Block;
+  readonly #encoding: MessageEncoding;
+
+  constructor(block: Block, encoding: MessageEncoding) {
+    this.#block = block;
+    this.#encoding = encoding;
+  }
+
+  begin(transaction: TransactionContext, writer: ByteWriter): void {
+    this.#write(`{"action":"B"${commitJson(transaction, this.#block)}}`, writer);
+  }
+
+  commit(transaction: TransactionContext, endLsn: Lsn, writer: ByteWriter): void {
+    const next = this.#block['include-lsn'] ? `,"nextlsn":"${formatLsn(endLsn)}"` : '';
+    this.#write(`{"action":"C"${commitJson(transaction, this.#block)}${next}}`, writer);
+  }
+
+  describe(end: TransactionEnd): JsonType {
+    return wal2jsonTransactionEnd(this.#block, end);
+  }
+
+  #write(json: string, writer: ByteWriter): void {
+    writer.literal(literal(json, this.#encoding));
   }
 }
 

@@ -138,6 +138,19 @@ export function abandonTransaction(
 export const partedEndOf = (context: BlockContext, partings: Partings): BlockContext =>
   partings.reduce((end, parting) => (parting.epoch > context.epoch ? partedEnd(end, parting) : end), context);
 
-/** Is everything after `position` at or after the place that `context` describes? */
-export const startsWithin = (context: BlockContext, position: Position): boolean =>
+/** Is everything after `position` at or after the place that `context` describes? A transaction's commit is after its last row event. */
+export function startsWithin(context: BlockContext, position: Position): boolean {
+  const order = comparePositions(position, context.before);
+  return order > 0 || (order === 0 && !isCommitted(context));
+}
+
+/** The same without commits: no row event is missing. */
+export const rowsStartWithin = (context: BlockContext, position: Position): boolean =>
   comparePositions(position, context.before) >= 0;
+
+/** Has the last row event before this place been committed before it, too? */
+function isCommitted({ before, inTransaction, commitLsn, lastCommitLsn }: BlockContext): boolean {
+  const isOpen = inTransaction && commitLsn === before.commitLsn;
+  const isOfTransaction = before.index >= 0 && before.commitLsn !== readsLsn(lastCommitLsn);
+  return isOfTransaction && !isOpen;
+}

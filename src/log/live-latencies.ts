@@ -22,11 +22,15 @@ export class LiveLatencies {
 
   /** Called by the place's writer only. Between two clocks: what counts is how samples differ. */
   add(place: number, latencyMs: number): void {
+    const values = this.#values;
     const base = place * FIELDS;
-    const count = Atomics.load(this.#values, base) >>> 0;
-    const us = Math.max(-MAX_US, Math.min(MAX_US, Math.round(latencyMs * 1000)));
-    Atomics.store(this.#values, base + 1 + (count % LATENCIES_KEPT), us);
-    Atomics.store(this.#values, base, (count + 1) | 0);
+    const count = values[base]! >>> 0;
+    values[base + 1 + (count % LATENCIES_KEPT)] = Math.max(
+      -MAX_US,
+      Math.min(MAX_US, Math.round(latencyMs * 1000)),
+    );
+    // Who sees the count sees what was written before it.
+    Atomics.store(values, base, (count + 1) | 0);
   }
 
   /** Those that came behind the first `seen`, the newest `LATENCIES_KEPT` of them. */

@@ -6,7 +6,7 @@ import { formatPosition, ORIGIN, type Position } from '../core/position.ts';
 import { openFile } from '../data-directory/files.ts';
 import type { LogBlock } from './block.ts';
 import type { BlockCursor, RawBlock } from './block-cursor.ts';
-import { startsWithin } from './context.ts';
+import { rowsStartWithin, startsWithin } from './context.ts';
 import { corruptError, isMissing, PositionNotRetainedError } from './errors.ts';
 import {
   findPlace,
@@ -22,7 +22,7 @@ import type { LogSignals } from './signals.ts';
 
 /**
  * Where to begin. `position`: everything after it (a cursor: the last position that the reader is done with;
- * index −1 stands before the first row event of its transaction). `offset`: the block that holds this offset.
+ * index −1 stands before the first row event of its transaction). Behind the last row event of a transaction comes its commit. `offset`: the block that holds this offset.
  */
 export type ReadFrom = { readonly position: Position } | { readonly offset: number } | 'earliest' | 'end';
 
@@ -129,9 +129,11 @@ class Reader implements LogReader {
   /** Not one that begins inside a transaction and after its markers, while those are retained. */
   #segmentWith(segments: readonly SegmentFile[], position: Position): SegmentFile | undefined {
     let latest: SegmentFile | undefined;
-    for (const segment of segments.toReversed()) {
+    for (const [i, segment] of [...segments.entries()].toReversed()) {
       const context = readSegmentContext(segment);
-      if (context === undefined || !startsWithin(context, position)) continue;
+      // Where the log has let go of the commit, it has all rows after the position.
+      const isWithin = i === 0 ? rowsStartWithin : startsWithin;
+      if (context === undefined || !isWithin(context, position)) continue;
       if (!context.marked) return segment;
       latest ??= segment;
     }

@@ -1,7 +1,7 @@
 // What the catalog adds to a Relation message: its key and its types, logged right after it as an `e` frame.
 import type { Collations, Lineage, Relation, TypeCatalog, TypeInfo } from '../core/change.ts';
 import { formatLsn, readLsn } from '../core/lsn.ts';
-import type { SchemaChange } from '../core/schema-change.ts';
+import type { SchemaChange, ShapeDifference } from '../core/schema-change.ts';
 import type { RawRelation } from './messages.ts';
 
 export type Enrichment = Lineage & {
@@ -20,10 +20,12 @@ export type Enrichment = Lineage & {
   readonly generated?: readonly string[] | undefined;
   /** How rows looked before, where this is the first Relation message of another shape that rows use. */
   readonly schemaChange?: SchemaChange | undefined;
+  /** As in `Relation`. */
+  readonly untold?: readonly ShapeDifference[] | undefined;
 };
 
 /** As it is written. */
-type StoredChange = Pick<SchemaChange, 'before' | 'after'> & {
+type StoredChange = ShapeDifference & {
   readonly at: { readonly commitLsn: string; readonly index: number };
 };
 
@@ -80,6 +82,7 @@ export function buildRelation(raw: RawRelation, enrichment: Enrichment | undefin
     ...withGenerated(raw, enrichment?.generated),
     ...lineageOf(enrichment),
     ...(enrichment?.schemaChange && { schemaChange: enrichment.schemaChange }),
+    ...(enrichment?.untold && { untold: enrichment.untold }),
     key,
     types,
     ...(enrichment?.typeNames && { typeNames: enrichment.typeNames }),

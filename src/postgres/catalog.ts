@@ -16,16 +16,22 @@ const MAX_TYPE_DEPTH = 32;
 
 export type EnrichmentContext = { readonly publication: string; readonly serverVersion: number };
 
-/** With the lineage as it is now: for those who follow from now on. */
-export async function enrichWithLineage(
+/** As `describeRelation`, with the lineage as it is now: for those who follow from now on. */
+export async function describeWithLineage(
   client: Client,
   relation: RawRelation,
   context: EnrichmentContext,
-): Promise<Enrichment> {
-  const enrichment = await enrichRelation(client, relation, context);
+): Promise<Described> {
+  const { enrichment, columns } = await describeRelation(client, relation, context);
   const [found] = await readLineages(client, [relation.id], context);
-  return { ...enrichment, ...lineageIn(found) };
+  return { enrichment: { ...enrichment, ...lineageIn(found) }, columns };
 }
+
+export const enrichWithLineage = async (
+  client: Client,
+  relation: RawRelation,
+  context: EnrichmentContext,
+): Promise<Enrichment> => (await describeWithLineage(client, relation, context)).enrichment;
 
 /** As the catalog has it. */
 export function lineageIn(found: CatalogLineage | undefined): Lineage {
@@ -50,6 +56,8 @@ export const enrichRelation = async (
   xid?: number,
 ): Promise<Enrichment> => (await describeRelation(client, relation, context, xid)).enrichment;
 
+export type Described = { readonly enrichment: Enrichment; readonly columns: readonly CatalogColumn[] };
+
 /**
  * The stream wins over the catalog: a backlog may be older than it. So the catalog's key counts only while the
  * columns are the same in both, and a type that is gone is left out and renders as text. `xid`: the transaction that the relation
@@ -60,7 +68,7 @@ export async function describeRelation(
   relation: RawRelation,
   { publication }: Pick<EnrichmentContext, 'publication'>,
   xid?: number,
-): Promise<{ readonly enrichment: Enrichment; readonly columns: readonly CatalogColumn[] }> {
+): Promise<Described> {
   const columns = await readColumns(client, relation, publication);
   const types = await readTypes(
     client,

@@ -42,7 +42,10 @@ const IS_IDENTITY = `case l.relreplident when 'f' then true when 'n' then false 
 /** A publication of ours has a stored generated column in messages where the key has it. */
 const IS_KEY = `exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and a.attnum = any (i.indkey))`;
 
-/** Undefined: there is no such table. A partitioned table without partitions is asked itself. */
+/**
+ * Undefined: there is no such table. A partitioned table below which there is none that holds rows is asked itself: those to come will have
+ * what it has, and values out of line where its columns may.
+ */
 export async function readTableKnowledge(
   client: Client,
   { schema, table }: TableName,
@@ -56,8 +59,10 @@ export async function readTableKnowledge(
          join pg_class c on c.oid = i.inhrelid and c.relispartition
      ),
      holding as (
-       select c.oid, c.relreplident, c.reltoastrelid from below b join pg_class c on c.oid = b.oid
-       where c.relkind = 'r' or c.relkind = 'p' and (select count(*) from below) = 1
+       select c.oid, c.relreplident, c.relkind = 'p' or c.reltoastrelid <> 0 as "hasToast" from pg_class c
+       where c.oid in (select oid from below) and (c.relkind = 'r'
+         or c.relnamespace = to_regnamespace(quote_ident($1)) and c.relname = $2
+           and not exists (select from below b join pg_class r on r.oid = b.oid and r.relkind = 'r'))
      )
      select c.relkind = 'p' as "isPartitioned", (select bool_and(l.relreplident = 'f') from holding l) as "isFull",
        (select json_agg(json_build_object('name', a.attname, 'mayBeNull', not (${IS_NOT_NULL}),
@@ -67,7 +72,7 @@ export async function readTableKnowledge(
             'outOfLine', parts."outOfLine", 'identity', parts.identity) order by a.attnum)
         from pg_attribute a
         cross join lateral (
-          select bool_or(l.reltoastrelid <> 0 and b.attstorage in ('x', 'e')) as "outOfLine",
+          select bool_or(l."hasToast" and b.attstorage in ('x', 'e')) as "outOfLine",
             case when bool_and(${IS_IDENTITY}) then 'all' when bool_or(${IS_IDENTITY}) then 'some' else 'none' end as identity
           from holding l join pg_attribute b on b.attrelid = l.oid and b.attname = a.attname and not b.attisdropped
         ) parts

@@ -1,7 +1,7 @@
 // The contract between the core and a sink. A sink classifies; it never sleeps, retries or counts attempts.
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import type { Action, RowAction } from '../core/change.ts';
+import type { Action, MessageAction, RowAction } from '../core/change.ts';
 import type { MessageEncoding } from '../core/encoding.ts';
 import type { Outcome } from '../core/errors.ts';
 import type { LeaseStore } from '../core/leases.ts';
@@ -21,7 +21,12 @@ export type SinkLimits = {
   readonly lanesAtFirst?: number;
 };
 
-export type RouteInput = { readonly schema: string; readonly table: string; readonly action: Action };
+/** Of what is of no table, `schema` and `table` are empty. */
+export type RouteInput = {
+  readonly schema: string;
+  readonly table: string;
+  readonly action: MessageAction;
+};
 
 /** Where messages go, and what a message there must look like. `Target` is the sink's own: what it needs to deliver there. */
 export type Route<Target = unknown> = {
@@ -85,7 +90,7 @@ export interface Sink<Target = unknown> {
   /** Asked first: undefined where the route of this table and action does not depend on the row. */
   routeByRow?(input: RouteInput): RouteByRow<Target> | undefined;
   /** The actions whose changes of this table come out where this one's do; undefined: all that the sink wants. */
-  actionsAt?(input: RouteInput): readonly Action[];
+  actionsAt?(input: RouteInput & { readonly action: Action }): readonly Action[];
   /** Wire size of a message in bytes, as the sink's limits count it. */
   sizeOf(message: Message): number;
   /**

@@ -11,7 +11,15 @@ const MAX_SHAPES_OF_TABLE = 16;
 /** Of a database. Those that were noted longest ago go first: tables that are gone are among them. */
 const MAX_SHAPES = 200_000;
 
-export type UsedShape = { readonly shape: TableShape; readonly at: Position };
+export type UsedShape = {
+  readonly shape: TableShape;
+  readonly at: Position;
+  /** By rows that a backfill has read, or was looked at before any row came. */
+  readonly isRead?: true | undefined;
+};
+
+/** As it is written. */
+type StoredShape = TableShape & Pick<UsedShape, 'isRead'>;
 
 /** `server`: shapes of another one say nothing. */
 export type ShapeOwner = { readonly database: string; readonly server: string };
@@ -34,10 +42,10 @@ export class UsedShapes {
         select id from used_shapes where database = ? and server = ? and relation_id = ?
         order by id desc limit ${MAX_SHAPES_OF_TABLE})`);
     transaction(this.#db, () => {
-      for (const { shape, at } of used) {
+      for (const { shape, at, isRead } of used) {
         const { relationId, schema, table } = shape;
         const lsn = formatLsn(at.commitLsn);
-        const json = JSON.stringify(shape);
+        const json = JSON.stringify({ ...shape, isRead } satisfies StoredShape);
         insert.run(database, server, relationId, schema, table, at.epoch, lsn, at.index, json);
         prune.run(database, server, relationId, database, server, relationId);
       }
@@ -57,17 +65,21 @@ export class UsedShapes {
   ): UsedShape[] {
     return this.#db
       .prepare(
-        `select epoch, commit_lsn, change_index, shape from used_shapes
-         where database = ? and server = ? and (relation_id = ? or (schema_name = ? and table_name = ?))`,
+        // With OR SQLite looks at every shape of the database (measured).
+        `select id, epoch, commit_lsn, change_index, shape from used_shapes
+           where database = ? and server = ? and relation_id = ?
+         union select id, epoch, commit_lsn, change_index, shape from used_shapes
+           where database = ? and server = ? and schema_name = ? and table_name = ?`,
       )
-      .all(database, server, table.relationId, table.schema, table.table)
-      .map((row) => ({
-        shape: JSON.parse(String(row['shape'])) as TableShape,
-        at: {
+      .all(database, server, table.relationId, database, server, table.schema, table.table)
+      .map((row) => {
+        const { isRead, ...shape } = JSON.parse(String(row['shape'])) as StoredShape;
+        const at = {
           epoch: Number(row['epoch']),
           commitLsn: readLsn(String(row['commit_lsn'])),
           index: Number(row['change_index']),
-        },
-      }));
+        };
+        return { shape, at, isRead };
+      });
   }
 }

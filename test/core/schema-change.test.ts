@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   asSeenBy,
   isSameShape,
+  possibleNames,
   schemaSteps,
   type ShapeColumn,
   type TableShape,
@@ -105,4 +106,62 @@ test('a sink is told what its messages have, under the name that it reads', () =
   const root = { schema: 'public', table: 'root' };
   expect(asSeenBy({ before, after, at }, root, ({ name }) => name === 'a')).toBeUndefined();
   expect(asSeenBy({ before, after, at }, root, () => true)).toMatchObject({ before: root, after: root, at });
+});
+
+test('a column that takes the name and the place of one that is gone makes another shape where that is known', () => {
+  const before = table([column('id', 1, INT4), column('a', 2), column('b', 3)]);
+  const after = table([column('id', 1, INT4), column('a', 3), column('b', 4)]);
+  expect(isSameShape(before, after)).toBe(false);
+  expect(steps(before, after)).toEqual(['column_dropped a', 'column_renamed b a', 'column_added b']);
+  // Numbers of another table say nothing.
+  expect(isSameShape(before, { ...after, relationId: 2 })).toBe(true);
+});
+
+describe('the names that a column may have now', () => {
+  const namesOf = (before: readonly ShapeColumn[], after: readonly ShapeColumn[], name = 'b'): string[] =>
+    possibleNames(
+      { before: table(before), after: table(after) },
+      before.find((each) => each.name === name)!,
+    ).map((each) => each.name);
+  const before = [column('id', 1, INT4), column('a', 2), column('b', 3), column('c', 4)];
+
+  test('are none where it is known to be there, or every column is there and what is new stands behind', () => {
+    expect(namesOf(before, [column('id'), column('x', 3)])).toEqual([]);
+    expect(namesOf(before, [column('id'), column('a'), column('b'), column('c'), column('d')])).toEqual([]);
+    expect(
+      possibleNames({ before: table(before), after: table([column('x')], { relationId: 2 }) }, before[2]!),
+    ).toEqual([]);
+  });
+
+  test('include the name of one that is gone, where that is not known', () => {
+    expect(namesOf(before, [column('id', 1, INT4), column('a', 2), column('c')])).toEqual(['c']);
+    expect(namesOf(before, [column('id', 1, INT4), column('a'), column('c', 4)])).toEqual(['a']);
+    expect(namesOf(before, [column('id', 1, INT4), column('a', 2), column('c', 4)])).toEqual([]);
+    // Of another type it would have that as well.
+    expect(namesOf(before, [column('id', 0, INT4), column('c')])).toEqual(['c']);
+    expect(namesOf(before, [column('id', 0, INT8), column('c', 4)])).toEqual(['id']);
+  });
+
+  test('are of columns that may stand where it stood', () => {
+    // A list of columns may have left out what stood in front of it.
+    expect(namesOf(before, [column('id', 1, INT4), column('a', 2), column('x'), column('y')])).toEqual([
+      'x',
+      'y',
+    ]);
+    expect(namesOf(before, [column('x'), column('a', 2), column('c', 4)])).toEqual([]);
+    expect(namesOf(before, [column('id', 1, INT4), column('c', 4), column('x')])).toEqual([]);
+    // Of those that were there each has its place.
+    const letters = ['a', 'b', 'c', 'd', 'e'].map((name) => column(name));
+    const [a, b, c, d] = letters as [ShapeColumn, ShapeColumn, ShapeColumn, ShapeColumn];
+    expect(namesOf(letters, [a, c, d])).toEqual(['c', 'a']);
+    expect(namesOf([column('a', 1), ...letters.slice(1)], [column('a', 1), c, d])).toEqual(['c']);
+    expect(namesOf([...letters, column('z', 9)], [d, c, a, b, column('z', 9)], 'd')).toEqual(['b', 'a']);
+  });
+
+  test('are of columns whose numbers may stand where it stood', () => {
+    const unknown = [column('id', 1, INT4), column('b'), column('c', 4)];
+    expect(namesOf(unknown, [column('id', 1, INT4), column('x', 2)])).toEqual(['x']);
+    expect(namesOf(unknown, [column('id', 1, INT4), column('x', 5)])).toEqual([]);
+    expect(namesOf(unknown, [column('id', 1, INT4), column('c', 4), column('x', 5)])).toEqual([]);
+  });
 });

@@ -146,6 +146,43 @@ test(
   },
 );
 
+test(
+  'a masked table that gets another name or another schema lets nothing out before it is named',
+  { timeout: 300_000 },
+  async () => {
+    await sql(`create schema archive; create table rows (id int primary key, secret text)`);
+    const configFor = (tables: string): string =>
+      world.config({
+        sinks: [
+          {
+            name: 'rows',
+            queue: 'rows.fifo',
+            tables: [],
+            source: '{ include_schemas: [public, archive] }',
+            extra: `tables: [${tables}]`,
+          },
+        ],
+      });
+    const MASKED = '{ name: public.rows, mask: { secret: redact } }';
+    await world.start({ config: configFor(MASKED) });
+    await sql(`insert into rows values (1, 'planted')`);
+    await receive(1);
+    await sql(`alter table rows rename to people; alter table people set schema archive`);
+    await sql(`insert into archive.people values (2, 'planted')`);
+    const halted = await waitForHalt();
+    expect(halted.reason).toMatch(
+      /public\.rows is now called archive\.people, and nothing says that "secret" stays here/,
+    );
+    expect(halted.cure).toMatch(/name archive\.people beside public\.rows under tables/);
+    expect(await said()).not.toContain('planted');
+    expect(await world.service.stop()).toBe(0);
+
+    await world.start({ config: configFor(`${MASKED}, ${MASKED.replace('public.rows', 'archive.people')}`) });
+    await receive(2);
+    expect(bodies().map(({ record }) => record['secret'])).toEqual(['***', '***']);
+  },
+);
+
 test.each(['halt', 'dead_letter'])(
   'with on_schema_break: %s a masked column that changes its type, goes, comes back or gets another name lets nothing out',
   { timeout: 300_000 },

@@ -2,12 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
+import { ByteWriter } from '../../src/core/byte-writer.ts';
 import type { Relation } from '../../src/core/change.ts';
+import { toLsn } from '../../src/core/lsn.ts';
 import { formatNames } from '../../src/formats/names.ts';
+import { formats } from '../../src/formats/registry.ts';
 import { buildRelation } from '../../src/pgoutput/enrichment.ts';
 import { decodeRelation } from '../../src/pgoutput/messages.ts';
 import { loadText } from '../config/load-config.ts';
-import { renderRow } from '../support/decode.ts';
+import { keyOf, renderContext, renderRow } from '../support/decode.ts';
 import { relationMessage, updateMessage } from '../support/pgoutput-messages.ts';
 
 const page = readFileSync(resolve(import.meta.dirname, '../../docs/formats.md'), 'utf8');
@@ -75,10 +78,27 @@ test.each(examples)('what it shows for %j is so', async (yaml, json) => {
         databaseId: '7c1f4f0c-1d7a-4e55-8d4b-5a0f3f6f9c22',
       },
     },
-    { idempotencyKey: 'w2n8b5k1-1-75BCD15-0' },
+    { key: keyOf('w2n8b5k1-1-75BCD15-0') },
   );
   const sent = JSON.parse(message) as object;
   const shown = json === undefined ? sent : (JSON.parse(json) as object);
   expect(sent).toEqual(shown);
   expect(Object.keys(sent)).toEqual(Object.keys(shown));
+});
+
+test('what it shows of where a transaction begins and ends is so', async () => {
+  const shown = [...page.matchAll(/^\{"action":"[BC]".*\}$/gm)].map(([line]) => line);
+  const [yaml] = examples.find(([each]) => each.includes('include-transaction'))!;
+  const { settings } = await loadText(fileWith(yaml));
+  const form = formats.wal2json.transactions!(settings.sinks[0]!.formatOptions, 'json')!;
+  const transaction = { ...renderContext().transaction, commitLsn: toLsn(123456789n) };
+  const lineOf = (write: (writer: ByteWriter) => void): string => {
+    const writer = new ByteWriter();
+    write(writer);
+    return writer.buffer.toString('utf8', 0, writer.length);
+  };
+  expect(shown).toEqual([
+    lineOf((writer) => form.begin(transaction, writer)),
+    lineOf((writer) => form.commit(transaction, toLsn(123456789n + 48n), writer)),
+  ]);
 });

@@ -77,10 +77,13 @@ export const TRANSACTION: TransactionContext = {
 /** When messages are made: 2026-01-02T03:04:06Z. */
 export const MADE_MS = 1_767_323_046_000;
 
+/** Of a message that has this key. */
+export const keyOf = (key: string): RenderContext['key'] => ({ writeKey: (writer) => writer.latin1(key) });
+
 export const renderContext = (context: Partial<RenderContext> = {}): RenderContext => ({
   transaction: TRANSACTION,
   index: 0,
-  idempotencyKey: 'key-0',
+  key: keyOf('key-0'),
   keyChange: false,
   moved: undefined,
   read: false,
@@ -230,7 +233,7 @@ function renderMessages(
     const relation = relations.get(relationId)!;
     let plan = plans.get(relationId);
     if (plan === undefined) plans.set(relationId, (plan = compileRelation(relation, settings)));
-    context.idempotencyKey = `key-${context.index}`;
+    context.key = keyOf(`key-${context.index}`);
     const writer = new ByteWriter(1);
     render(plan, writer);
     context.index++;

@@ -11,6 +11,7 @@ import type { Pending } from '../../src/pipeline/delivery/pending.ts';
 import { LogWalker, type WalkHead } from '../../src/pipeline/intake/log-walker.ts';
 import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake, type IntakePorts } from '../../src/pipeline/intake/row-intake.ts';
+import { transactionPlan } from '../../src/pipeline/intake/sink-intake.ts';
 import { compileTablePlan, type PlanPorts } from '../../src/pipeline/intake/table-plan.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
 import { compileColumn } from '../../src/postgres/values/values.ts';
@@ -75,6 +76,7 @@ export type IntakeOptions = EndpointOptions & {
 export function sinkIntake(options: IntakeOptions = {}) {
   const { blocks = [], start = START } = options;
   const settings = {
+    name: 'test',
     selection: {},
     tables: [],
     backfill: { limits: { queryTimeoutMs: 5000 } },
@@ -122,6 +124,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
       return Buffer.from(buffer.subarray(offset % BLOCK_BYTES, (offset % BLOCK_BYTES) + length));
     },
     staysLong: false,
+    transactions: transactionPlan(settings, planPorts),
     steps: {},
     counts: delivery.counts,
     ...options.ports,

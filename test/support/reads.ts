@@ -1,5 +1,6 @@
 // Rows of a backfill as frames of the log, for tests that need no server.
 import { ByteWriter } from '../../src/core/byte-writer.ts';
+import type { Relation } from '../../src/core/change.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import type { Progress } from '../../src/pgoutput/reads.ts';
 import { appendFrame, FRAME, frameBytes, FRAME_HEADER_BYTES } from '../../src/pgoutput/frames.ts';
@@ -20,6 +21,7 @@ export type TestReads = {
   readonly places?: readonly string[];
   readonly kept?: readonly number[];
   readonly progress?: Progress;
+  readonly untold?: Relation['untold'];
 };
 
 /** The messages of one chunk of a table with the columns `id` and `note`: its header, then its rows. */
@@ -52,7 +54,7 @@ export function readsOf(reads: TestReads): Buffer[] {
       firstIndex: reads.firstIndex ?? 0,
       ...describeReads(
         { id: 1, schema: 'public', table, replicaIdentity: 'default', columns },
-        { relationId: 1, key, keySince: 0, types: new Map() },
+        { relationId: 1, key, keySince: 0, types: new Map(), untold: reads.untold },
         { hasPlaces: places.length > 0 },
       ),
       progress: reads.progress ?? { rows: rows.length },

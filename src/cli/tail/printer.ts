@@ -3,7 +3,7 @@ import { ByteWriter } from '../../core/byte-writer.ts';
 import { createRowEvent, ROW_ACTIONS, type Relation, type TransactionContext } from '../../core/change.ts';
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
-import { idempotencyKey, stableUuid, transactionKey } from '../../core/idempotency.ts';
+import { stableUuid, transactionKey, writeIdempotencyKey } from '../../core/idempotency.ts';
 import { inOneLine } from '../../core/json.ts';
 import { ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { nameFor } from '../../core/partitions.ts';
@@ -70,7 +70,6 @@ class MessagePrinter implements Printer {
   #previousEndLsn = ZERO_LSN;
   #context: RenderContext | undefined;
   /** Of the transaction in progress. */
-  #key = '';
 
   constructor(options: PrinterOptions) {
     this.#options = options;
@@ -119,15 +118,16 @@ class MessagePrinter implements Printer {
       previousEndLsn: this.#previousEndLsn,
       timeline,
     };
-    this.#key = transactionKey(streamKey, transaction, undefined);
-    this.#context = {
+    const key = transactionKey(streamKey, transaction, undefined);
+    const context: RenderContext = {
       transaction,
       index: 0,
-      idempotencyKey: this.#key,
+      key: { writeKey: (writer) => writeIdempotencyKey(key, context.index, writer) },
       keyChange: false,
       moved: undefined,
       read: false,
     };
+    this.#context = context;
   }
 
   /** Compiled anew each time: the table may have changed. What is not wanted is known all the same: it may be a partition of what is. */
@@ -198,7 +198,6 @@ class MessagePrinter implements Printer {
     const writer = this.#writer;
     const plan = this.#plans.get(relationId);
     if (plan === undefined) return;
-    current.idempotencyKey = idempotencyKey(this.#key, current.index);
     writer.reset();
     render(plan, current);
     // A json document is there as it was written: it may have lines.

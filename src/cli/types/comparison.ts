@@ -113,8 +113,8 @@ function* compareObjects(before: JsonObject, after: JsonObject, path: string): G
 
 function* compareMembers(before: JsonMember, after: JsonMember, member: string): Generator<Difference, void> {
   yield* compareTypes(before.type, after.type, member);
-  if (after.optional !== before.optional) {
-    const isOptional = after.optional === true;
+  const isOptional = after.optional === true;
+  if (isOptional !== (before.optional === true)) {
     yield { member, says: isOptional ? 'may be absent' : 'is never absent', breaks: isOptional };
   }
   if (before.about === undefined || after.about === undefined || before.about === after.about) return;

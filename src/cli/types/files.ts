@@ -1,6 +1,6 @@
 // The files that `tailrace types --out` writes: two for each sink and table, and indexes. Their text depends on the messages alone.
 import type { NamedTable } from './naming.ts';
-import { fileName, nameTables, pascal } from './naming.ts';
+import { fileName, nameTables, pascal, titleOf } from './naming.ts';
 import { schemaText } from './json-schema.ts';
 import { anyMessageText, helpersOf, tableText } from './typescript.ts';
 import type { DescribedTable } from '../../pipeline/sink/described/tables.ts';
@@ -45,12 +45,12 @@ export function layOut(sinks: readonly DescribedSink[], command: string): Layout
   const named = nameSinks(sinks);
   for (const { sink, directory } of named) {
     const names = nameTables(sink.tables);
-    const all = names.map(({ table }) => `${table.schema}.${table.table}`);
+    const all = names.map(({ table }) => titleOf(table));
     const files = names.map(({ table }, index) => {
       const others = (part: 'schema' | 'table'): string[] => names.map((each) => each.table[part]);
       return {
         title: `${sink.name} / ${all[index]!}`,
-        path: `${directory}/${fileName(table.schema, others('schema'))}.${fileName(table.table, others('table'))}`,
+        path: `${directory}/${table.schema === '' ? '' : `${fileName(table.schema, others('schema'))}.`}${fileName(table.table, others('table'))}`,
       };
     });
     for (const [index, name] of names.entries()) {

@@ -1,6 +1,6 @@
 // JSON Schema 2020-12 from the descriptions of messages, and back: what was written before is what a check compares with.
 // https://json-schema.org/draft/2020-12/json-schema-core
-import type { Action } from '../../core/change.ts';
+import type { MessageAction } from '../../core/change.ts';
 import {
   ANY,
   constant,
@@ -139,7 +139,7 @@ const unescapePattern = (text: string): string => text.replaceAll(/\\(.)/gs, '$1
 /** The messages that a document of `schemaText` describes. Throws where it is none. */
 export function readSchemaText(text: string): readonly DescribedMessage[] {
   const document = JSON.parse(text) as {
-    readonly anyOf: readonly { readonly title: Action; readonly $ref: string }[];
+    readonly anyOf: readonly { readonly title: MessageAction; readonly $ref: string }[];
     readonly $defs: Readonly<Record<string, Schema>>;
   };
   return document.anyOf.map(({ title, $ref }) => ({ action: title, type: typeOf(definition($ref)) }));

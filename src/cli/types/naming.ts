@@ -1,6 +1,6 @@
 // The names of types and files: made of those of tables and sinks, whatever characters these have, and each there once.
 import { createHash } from 'node:crypto';
-import type { Action } from '../../core/change.ts';
+import type { MessageAction } from '../../core/change.ts';
 import { isSameType, named, unnamed, withParts, type JsonType } from '../../core/json-type.ts';
 import type { TableName } from '../../core/selection.ts';
 import type { DescribedMessage, DescribedTable } from '../../pipeline/sink/described/tables.ts';
@@ -10,27 +10,36 @@ export const INT8 = 'Int8';
 export const DIMENSIONS = 'Dimensions';
 export const ANY_MESSAGE = 'AnyMessage';
 
-/** `order_lines` → `OrderLines`: of letters and digits of any script, with a letter in front. */
+/**
+ * `order_lines` → `OrderLines`: of what a name in TypeScript may have, in any script, with a letter in front. Of digits that is no `²` and
+ * no `½`. https://tc39.es/ecma262/#prod-IdentifierName
+ */
 export function pascal(text: string): string {
-  const words = text.split(/[^\p{L}\p{N}]+/u).filter((word) => word !== '');
+  const words = text.split(/(?:\P{ID_Continue}|\p{Pc})+/u).filter((word) => word !== '');
   const joined = words.map((word) => word.replace(/^./u, (first) => first.toUpperCase())).join('');
-  return /^\p{L}/u.test(joined) ? joined : `N${joined}`;
+  return /^\p{ID_Start}/u.test(joined) ? joined : `N${joined}`;
 }
 
 const baseOf = ({ schema, table }: TableName): string =>
   pascal(schema === 'public' ? table : `${schema}_${table}`);
 
-const SUFFIXES: Readonly<Record<Action, string>> = {
+/** What is of no table has no schema. */
+export const titleOf = ({ schema, table }: TableName): string =>
+  schema === '' ? table : `${schema}.${table}`;
+
+const SUFFIXES: Readonly<Record<MessageAction, string>> = {
   insert: 'Insert',
   update: 'Update',
   delete: 'Delete',
   truncate: 'Truncate',
   read: 'Read',
   schema: 'SchemaChange',
+  begin: 'Begin',
+  commit: 'Commit',
 };
 
 /** A type that has a name in its file. `action`: of a message's own. */
-export type Declaration = { readonly name: string; readonly type: JsonType; readonly action?: Action };
+export type Declaration = { readonly name: string; readonly type: JsonType; readonly action?: MessageAction };
 
 export type NamedTable = {
   readonly table: TableName;
@@ -64,14 +73,14 @@ function declare(base: string, messages: readonly DescribedMessage[]): readonly 
   }
   return declarations;
 
-  function resolve(type: JsonType, action: Action): JsonType {
+  function resolve(type: JsonType, action: MessageAction): JsonType {
     if (type.kind !== 'named') return withParts(type, (part) => resolve(part, action));
     const inner = resolve(type.type, action);
     if (inner.kind === 'object' && inner.members.length === 0) return inner;
     return named(declareOnce(type.name, inner, action), inner);
   }
 
-  function declareOnce(name: string, type: JsonType, action: Action): string {
+  function declareOnce(name: string, type: JsonType, action: MessageAction): string {
     const candidates = [base + name, base + SUFFIXES[action] + name];
     for (const candidate of candidates) {
       const other = declarations.find((each) => each.name === candidate);

@@ -13,6 +13,7 @@ import { createLogger } from '../../telemetry/logger.ts';
 import { visible } from '../../telemetry/terminal-text.ts';
 import { loadConfiguration } from '../configuration.ts';
 import { databaseNamed, sinkNamed } from '../named.ts';
+import { counted } from '../layout.ts';
 import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import { compareTypes, type Change } from './check.ts';
 import { expectOwn, readTypes, writeTypes } from './directory.ts';
@@ -50,7 +51,7 @@ export async function types(options: TypesOptions, ports: CliPorts): Promise<num
     else
       writeLine(
         ports.stdout,
-        `${layout.tables.length} tables of ${described.length} sinks in ${out}: ${done.written.length} files written, ${done.removed.length} removed`,
+        `${counted(layout.tables.length, 'table')} of ${counted(described.length, 'sink')} in ${out}: ${counted(done.written.length, 'file')} written, ${done.removed.length} removed`,
       );
     return EXIT.ok;
   }
@@ -142,7 +143,7 @@ function print(changes: readonly Change[], command: string, ports: CliPorts): vo
   const breaking = changes.filter(({ breaks }) => breaks).length;
   writeLine(
     ports.stdout,
-    `${breaking} of ${changes.length} changes can break who reads these messages; \`${command}\` takes them over`,
+    `${breaking} of ${counted(changes.length, 'change')} can break who reads these messages; \`${command}\` takes them over`,
   );
 
   function mark({ breaks }: Change): string {

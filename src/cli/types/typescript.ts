@@ -1,7 +1,7 @@
 // TypeScript from the descriptions of messages.
-import type { Action } from '../../core/change.ts';
+import type { MessageAction } from '../../core/change.ts';
 import { someWithin, type JsonMember, type JsonObject, type JsonType } from '../../core/json-type.ts';
-import { ANY_MESSAGE, DIMENSIONS, INT8, type Declaration, type NamedTable } from './naming.ts';
+import { ANY_MESSAGE, DIMENSIONS, INT8, titleOf, type Declaration, type NamedTable } from './naming.ts';
 
 const INDENT = '  ';
 
@@ -69,20 +69,22 @@ const keyType = (prefix: string): string => {
 /** A type's name may have anything in it, the end of a comment too. */
 const commentText = (text: string): string => text.replaceAll('*/', String.raw`*\/`).replaceAll(/\s+/g, ' ');
 
-const ABOUT: Readonly<Record<Action, string>> = {
+const ABOUT: Readonly<Record<MessageAction, string>> = {
   insert: 'A new row.',
   update: 'A changed row.',
   delete: 'A row that is gone.',
   truncate: 'The whole table was emptied.',
   read: 'A row that was there already, as a backfill has read it.',
   schema: 'The table looks otherwise from here on.',
+  begin: 'Changes of a transaction follow.',
+  commit: 'That was all of the transaction.',
 };
 
 /** The types of a table, in blocks with an empty line between them. */
 export const tableText = ({ name, table, declarations }: NamedTable): string =>
   [
     ...declarations.map(declarationText),
-    `/** Every message of ${commentText(`${table.schema}.${table.table}`)}. */\nexport type ${name} = ${declarations
+    `/** Every message of ${commentText(titleOf(table))}. */\nexport type ${name} = ${declarations
       .filter(({ action }) => action !== undefined)
       .map((each) => each.name)
       .join(' | ')};`,

@@ -64,6 +64,13 @@ function strangeKeys(written: Chosen): FormatFault[] {
     }));
 }
 
+/** Has it messages of their own where transactions begin and end? Not where its own keys are at fault. */
+export const tellsTransactions = (written: Chosen): boolean => {
+  const format: MessageFormat = formats[written.format];
+  const read = readOptions(format, written);
+  return read?.success !== false && format.transactions?.(optionsOf(written), 'json') !== undefined;
+};
+
 /** The format that says what happened: another one than the sink's where that puts it into an envelope. */
 export const dataFormatOf = (written: Chosen): MessageFormat =>
   isEnvelope(written.format) ? formats[written.data_format ?? DEFAULT_FORMAT] : formats[written.format];

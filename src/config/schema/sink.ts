@@ -21,10 +21,18 @@ import {
   tablePatterns,
 } from './parts.ts';
 import { columnRules, maskKey } from './columns.ts';
-import { dataFormatOf, formatFaults, formatFields, optionsOf, splittingFormats } from './formats.ts';
+import {
+  dataFormatOf,
+  formatFaults,
+  formatFields,
+  optionsOf,
+  splittingFormats,
+  tellsTransactions,
+} from './formats.ts';
 import { formsOf, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
 import { routeFaults } from '../tailrace/route-checks.ts';
+import { transactionFaults } from '../tailrace/transaction-checks.ts';
 import { tableFaults } from '../tailrace/source-checks.ts';
 
 const action = () => z.enum(['insert', 'update', 'delete', 'truncate']);
@@ -263,6 +271,8 @@ export const sinkSchema = z
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
     for (const { path, message } of routeFaults({ ...value, reads: readsOf(value) })) fault(path, message);
+    if (tellsTransactions(value))
+      for (const { path, message } of transactionFaults(value)) fault(path, message);
   })
   .transform((written) => {
     const format = dataFormatOf(written);

@@ -3,11 +3,11 @@
 import type { SinkCounts } from '../../core/counts.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import { backoffMs, type RetryPolicy } from '../../core/retry.ts';
-import { MISSING_OUTCOME, unsendableError } from './delivery-errors.ts';
+import { describeUnsendable, MISSING_OUTCOME, unsendableError } from './delivery-errors.ts';
 import type { Answer } from './isolation.ts';
 import { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
-import type { Pending } from './pending.ts';
+import type { Pending, PendingTransaction } from './pending.ts';
 import { HeldRequests, putInFront } from './held-requests.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { Unsettled } from './unsettled.ts';
@@ -141,13 +141,7 @@ export class Conclusions {
       error: unsendableError(message, limit),
     }));
     for (const { message, error } of dead) {
-      const isRefused = message.refusal !== undefined;
-      const what = message.isKeyUndecodable
-        ? 'the key is no text'
-        : isRefused
-          ? 'the filter cannot judge a change'
-          : 'message too large';
-      this.#ports.warnRepeated(what, { route: queue.id, hint: error.hint });
+      this.#ports.warnRepeated(describeUnsendable(message), { route: queue.id, hint: error.hint });
     }
     this.#settle([], dead);
   }
@@ -304,14 +298,19 @@ export class Conclusions {
     const now = this.#ports.nowMs();
     const wallMs = this.#ports.wallMs();
     const unsetWallMs = this.#ports.unsetWallMs();
+    let transaction: PendingTransaction | undefined;
+    let committedMs = 0;
     for (const message of delivered) {
       this.#counts.delivered++;
       this.#counts.bytes += message.jsonBytes;
       if (!message.isOfTheLog) continue;
-      const committedMs = Number(message.transaction.commitTimeUs) / 1000;
+      if (message.transaction !== transaction) {
+        transaction = message.transaction;
+        committedMs = Number(transaction.commitTimeUs) / 1000;
+      }
       this.latency.add(now, wallMs - committedMs);
       // A row that a backfill has read is no live change.
-      if (message.transaction.readUpTo === undefined) this.#ports.live(unsetWallMs - committedMs);
+      if (transaction.readUpTo === undefined) this.#ports.live(unsetWallMs - committedMs);
     }
     this.#settled(delivered);
     if (dead.length === 0) return;

@@ -23,6 +23,17 @@ export const unsendableError = (message: Pending, limit: number): DeliveryError 
         ? tooLargeError(message, limit)
         : notRepresentableError(message, message.emptied)));
 
+/** The same in a few words, for the log. */
+export function describeUnsendable({ isKeyUndecodable, refusal, emptied }: Pending): string {
+  if (isKeyUndecodable) return 'the key is no text';
+  if (refusal !== undefined) {
+    return /^(?:ROUTE|GROUP)_/.test(refusal.code)
+      ? 'a change has no route or no group'
+      : 'the filter cannot judge a change';
+  }
+  return emptied === undefined ? 'message too large' : 'the format has no words for a change';
+}
+
 /** As a TRUNCATE of the whole table it would empty the consumer's. */
 const notRepresentableError = (message: Pending, partition: TableName): DeliveryError => ({
   kind: 'rejected',

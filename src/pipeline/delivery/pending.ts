@@ -1,5 +1,5 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
-import type { Action, Moved, Part, TransactionContext } from '../../core/change.ts';
+import type { MessageAction, Moved, Part, TransactionContext } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import { idempotencyKey, partKey, writeIdempotencyKey } from '../../core/idempotency.ts';
@@ -18,6 +18,8 @@ export type PendingTransaction = TransactionContext & {
   readonly key: string;
   /** The sink skips the changes from here on; how many there were so far. */
   readonly skip?: { changes: number } | undefined;
+  /** Log offset where it begins; undefined: reading began inside it. */
+  readonly beganAt?: number | undefined;
   /** Log offset of the block with the transaction's first marker: what is read again from there on is marked as now. */
   readonly markedFrom?: number | undefined;
   /** It is none: these are rows that a backfill has read, and all that they show was committed before this. */
@@ -48,7 +50,7 @@ export type MessagePlan = {
   readonly barriers: TableBarriers<Pending>;
 };
 
-/** A change that is sent as several messages (`key_changes: split`, `ddl: events`): each settles by itself, the change with the last. */
+/** A change that is sent as several messages (`key_changes: split`, `ddl: events`, a transaction's first): each settles by itself, the change with the last. */
 export class SplitChange {
   #unsettled: number;
   #last: Pending | undefined;
@@ -93,7 +95,7 @@ export class Pending implements Message {
   readonly transaction: PendingTransaction;
   readonly index: number;
   readonly plan: MessagePlan;
-  readonly action: Action;
+  readonly action: MessageAction;
   readonly routeQueue: RouteQueue<Pending>;
   readonly group: string;
   /** Log offset and length of the raw message: enough to render it again. Of a dead letter: 0, and its payload's length. */
@@ -152,7 +154,7 @@ export class Pending implements Message {
     transaction: PendingTransaction;
     index: number;
     plan: MessagePlan;
-    action: Action;
+    action: MessageAction;
     routeQueue: RouteQueue<Pending>;
     group: string;
     offset: number;

@@ -66,13 +66,10 @@ export class Unsettled {
     }
     this.room.enter(message);
     this.room.enterRoute(message.routeQueue);
-    if (isBarrier(message)) {
-      message.plan.barriers.enterBarrier(message);
-    } else {
-      message.stretch = message.plan.barriers.enterRow(message);
-      if (group !== undefined) message.links = this.#groups.append(message, group);
-      if (previousGroup !== undefined) message.secondLink = this.#groups.append(message, previousGroup);
-    }
+    if (isBarrier(message)) message.plan.barriers.enterBarrier(message);
+    else message.stretch = message.plan.barriers.enterRow(message);
+    if (group !== undefined) message.links = this.#groups.append(message, group);
+    if (previousGroup !== undefined) message.secondLink = this.#groups.append(message, previousGroup);
     if (message.waitsOn === 0) ready(message);
   }
 

@@ -13,7 +13,7 @@ import {
 } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { TextOf } from '../../core/render.ts';
-import { templateColumns, type Template } from '../../core/template.ts';
+import { parseTemplate, templateColumns, type Template } from '../../core/template.ts';
 import type { Masks } from '../../functions/columns/masks.ts';
 import { digestOf, expectShown, masksForReaders } from './columns/masked.ts';
 import { GroupText } from './group-text.ts';
@@ -127,7 +127,18 @@ function columnPart(
   return { kind: 'column', index, identity: relation.columns[index]!.identity, ...how };
 }
 
-const constantGroup = (group: string): GroupKey => ({ current: () => group, previous: () => undefined });
+/** The group of all messages of a sink that keeps one order: its template's text, where nothing of a row stands, or the sink's name. */
+export const groupOfSink = (template: string | undefined, sink: string): string =>
+  template === undefined
+    ? sink
+    : parseTemplate(template)
+        .map((part) => (part.kind === 'text' ? part.text : ''))
+        .join('');
+
+export const constantGroup = (group: string): GroupKey => ({
+  current: () => group,
+  previous: () => undefined,
+});
 
 const escapeName = (name: string): string => name.replaceAll(/[\\.:]/g, (character) => `\\${character}`);
 

@@ -27,7 +27,10 @@ export type WalkPorts = {
   marker(transaction: PendingTransaction, message: LogicalMessage): PendingTransaction;
   /** Reading began inside a transaction, after its first marker. */
   markersLost(transaction: PendingTransaction): void;
-  committed(transaction: PendingTransaction): void;
+  /** The transaction in hand ends. `commit`: its Commit message, whose number is the one behind its last row event. */
+  committed(commit: LoggedRow): void;
+  /** Is nothing of this transaction let in yet, where what is let in first needs its beginning? Then the head stays there. */
+  holdsBegin?(transaction: PendingTransaction): boolean;
   /** A relation is new or has another shape. */
   relation(relation: Relation): void;
   /** Rows of this relation follow that a backfill has read, for these sinks (undefined: for all). */
@@ -105,7 +108,7 @@ export class LogWalker {
   #lastEndLsn: Lsn;
   /** Where the log has no transaction before it yet, this is what is known to be done. */
   readonly #startEndLsn: Lsn;
-  /** Row events of the last whole transaction. */
+  /** Row events of the last whole transaction, and its commit. */
   #lastCount: number;
   #offset: number;
   #head: WalkHead;
@@ -163,13 +166,14 @@ export class LogWalker {
   #pass(block: LogBlock): void {
     if (!block.relationsOnly) this.#offset = block.blockEnd;
     const transaction = this.#transaction;
+    const isHeld = transaction?.beganAt !== undefined && this.#ports.holdsBegin?.(transaction) === true;
     const position: Position =
       transaction !== undefined
-        ? { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: this.#index }
+        ? { epoch: transaction.epoch, commitLsn: transaction.commitLsn, index: isHeld ? 0 : this.#index }
         : this.#index === 0
           ? { epoch: this.#epoch, commitLsn: this.#lastCommitLsn, index: this.#lastCount }
           : { epoch: this.#epoch, commitLsn: readsLsn(this.#lastCommitLsn), index: this.#index };
-    const offset = transaction?.markedFrom ?? this.#offset;
+    const offset = (isHeld ? transaction.beganAt : transaction?.markedFrom) ?? this.#offset;
     const timeline = this.#timeline === 0 ? undefined : this.#timeline;
     const endLsn = this.#lastEndLsn === ZERO_LSN ? this.#startEndLsn : this.#lastEndLsn;
     this.#head = { position, offset, endLsn, timeline };
@@ -192,14 +196,18 @@ export class LogWalker {
       this.#transaction?.commitLsn !== context.commitLsn ||
       this.#transaction.epoch !== context.epoch
     ) {
-      const transaction = this.#begin(context);
+      // Where none of its rows is before the block, it is as if it began here.
+      const transaction = this.#begin(context, context.index === 0 ? block.offset : undefined);
       this.#goOn(transaction);
       if (context.marked) this.#ports.markersLost(transaction);
     }
     this.#index = context.index;
   }
 
-  #begin(begin: { commitLsn: Lsn; commitTimeUs: bigint; xid: number }): PendingTransaction {
+  #begin(
+    begin: { commitLsn: Lsn; commitTimeUs: bigint; xid: number },
+    beganAt: number | undefined,
+  ): PendingTransaction {
     const transaction: TransactionContext = {
       epoch: this.#epoch,
       commitLsn: begin.commitLsn,
@@ -209,7 +217,7 @@ export class LogWalker {
       timeline: this.#timeline,
     };
     const salt = saltOf(this.#salts, transaction);
-    return { ...transaction, key: transactionKey(this.#streamKey, transaction, salt) };
+    return { ...transaction, key: transactionKey(this.#streamKey, transaction, salt), beganAt };
   }
 
   #frame(buffer: Buffer, start: number, end: number, offset: number): void {
@@ -221,14 +229,17 @@ export class LogWalker {
       this.#ports.row(row);
       this.#index += rowEventsIn(buffer, start);
     } else if (type === FRAME.begin) {
-      this.#goOn(this.#begin(decodeBegin(buffer, start, end)));
+      this.#goOn(this.#begin(decodeBegin(buffer, start, end), offset));
       this.#index = 0;
     } else if (type === FRAME.commit) {
       const commit = decodeCommit(buffer, start, end);
-      this.#ports.committed(this.#transaction!);
+      const row = this.#rowAt(start, end, offset);
+      row.kind = type;
+      this.#ports.committed(row);
       this.#lastCommitLsn = commit.commitLsn;
       this.#lastEndLsn = commit.endLsn;
-      this.#lastCount = this.#index;
+      // The commit has a number, too.
+      this.#lastCount = this.#index + 1;
       this.#transaction = undefined;
       this.#index = 0;
     } else if (type === FRAME.relation) {

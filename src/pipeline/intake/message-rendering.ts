@@ -1,4 +1,5 @@
 // Rendering of messages into the arenas of a sink, by the plans of their tables. Hot: once for every message.
+import type { ByteWriter } from '../../core/byte-writer.ts';
 import type { RowAction, RowEvent } from '../../core/change.ts';
 import type { RenderContext } from '../../formats/format.ts';
 import type { Arena, Arenas } from '../delivery/arena.ts';
@@ -17,7 +18,7 @@ export class MessageRendering {
   readonly #context: RenderContext = {
     transaction: undefined as never,
     index: 0,
-    idempotencyKey: '',
+    key: undefined as never,
     keyChange: false,
     moved: undefined,
     read: false,
@@ -73,11 +74,20 @@ export class MessageRendering {
     this.#end(message, arena, { length, escapes });
   }
 
+  /** What is of no table. */
+  other(message: Pending, write: (writer: ByteWriter) => void): void {
+    const arena = this.#ports.arenas.enter();
+    const { writer } = arena;
+    const { length, escapes } = writer;
+    write(writer);
+    this.#end(message, arena, { length, escapes });
+  }
+
   #begin(message: Pending): Arena {
     const context = this.#context;
     context.transaction = message.transaction;
     context.index = message.index;
-    context.idempotencyKey = message.idempotencyKey;
+    context.key = message;
     context.keyChange =
       message.part !== undefined && message.part !== 'schema' && message.moved === undefined;
     context.moved = message.moved;

@@ -1,10 +1,12 @@
-// What a table's replica identity keeps from the routes of a sink for certain: columns of deleted rows, and of rows before an update.
-// Such a sink is refused before its first row; `doctor` and `check --database` say the same.
+// What a table's replica identity keeps from the routes and groups of a sink for certain: columns of deleted rows, and of rows before an update.
+// Where nothing stands for them the sink is refused before its first row; `doctor` and `check --database` say the same, and where a default
+// takes every delete.
 import type { Client } from 'pg';
 import type { Action, RowAction } from '../../core/change.ts';
 import { nameFor } from '../../core/partitions.ts';
-import { formatTableName, type TableName } from '../../core/selection.ts';
+import { formatTableName, optionsFor, type TableName } from '../../core/selection.ts';
 import {
+  defaultedColumns,
   isTemplate,
   neededColumns,
   parseRowTemplate,
@@ -12,18 +14,19 @@ import {
   templateColumns,
   writtenAs,
   type ColumnPart,
+  type Template,
 } from '../../core/template.ts';
 import { takenFor } from '../../core/wanted-names.ts';
 import { askOver } from '../../postgres/connection/asking.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
-import { failed, faultOf, type Finding } from '../../postgres/preflight/finding.ts';
+import { failed, faultOf, warned, type Finding } from '../../postgres/preflight/finding.ts';
 import { readIdentityColumns, type IdentityColumns } from '../../postgres/preflight/identity-columns.ts';
 import { listTables, quoteTable } from '../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { GroupTemplate, RouteTemplate, SinkDefinition } from '../../sinks/sink.ts';
 import type { SinkSettings } from '../settings.ts';
-import { wantedActions } from './table-plan.ts';
+import { takenActions, wantedActions } from './taken-actions.ts';
 
 type Settings = Pick<
   SinkSettings,
@@ -38,6 +41,13 @@ type Need = {
   readonly action: RowAction;
   readonly key: string;
   readonly parts: readonly ColumnPart[];
+};
+
+/** What decides where deletes go, or in which group they are, without a value. */
+type Default = {
+  readonly goesTo: 'route' | 'group';
+  readonly key: string;
+  readonly columns: readonly string[];
 };
 
 const definitionOf = ({ destination: { type } }: Pick<Settings, 'destination'>): SinkDefinition<unknown> =>
@@ -74,19 +84,38 @@ function needsOf(settings: Settings, name: TableName): readonly Need[] {
   ];
 }
 
-/** The actions of which changes of this table come out where those of one come out, as far as the configuration says. */
+/** Where a default, or the empty text of a bare name, stands for what a deleted row may come without. */
+function defaultsOf(settings: Settings, name: TableName): readonly Default[] {
+  if (!wantedActions(name, settings).includes('delete')) return [];
+  const defaults = (
+    goesTo: Default['goesTo'],
+    templates: readonly RouteTemplate[],
+    parse: (text: string) => Template,
+  ): readonly Default[] =>
+    takenFor(templates, name, ['delete'])
+      .filter(({ template }) => isTemplate(template))
+      .map(({ key, template }) => ({ goesTo, key, columns: defaultedColumns(parse(template)) }))
+      .filter(({ columns }) => columns.length > 0);
+  return [
+    ...defaults('route', routeTemplatesOf(settings), parseRowTemplate),
+    ...defaults('group', groupTemplatesOf(settings), parseTemplate),
+  ];
+}
+
+/** The sink's actions whose changes come out where those of one come out, as far as the configuration says; none: the table's are not taken. */
 export function actionsBeside(
-  settings: Pick<Settings, 'destination' | 'tables' | 'actions'>,
+  settings: Pick<SinkSettings, 'destination' | 'tables' | 'actions' | 'backfill'>,
   name: TableName,
   action: Action,
 ): readonly Action[] {
+  if (!takenActions(optionsFor(name, settings.tables), settings).includes(action)) return [];
   // What has no place of its own goes where inserts go.
   const rowActionOf = (each: Action): RowAction => (each === 'update' || each === 'delete' ? each : 'insert');
   const placeOf = (each: Action): string => {
     const taken = takenFor(routeTemplatesOf(settings), name, [rowActionOf(each)]);
     return JSON.stringify(taken.map(({ template }) => template));
   };
-  return wantedActions(name, settings).filter((each) => placeOf(each) === placeOf(action));
+  return settings.actions.filter((each) => placeOf(each) === placeOf(action));
 }
 
 /** The columns that decide where an update of this table goes. */
@@ -98,14 +127,14 @@ export const columnsOfRoutes = (
     .filter(({ template }) => isTemplate(template))
     .flatMap(({ template }) => templateColumns(parseRowTemplate(template)));
 
-/** What a sink needs of a table's old rows and never gets. */
+/** What a sink needs of a table's old rows and never gets: errors, or warnings where something stands for it. */
 export function unsentFindings(
   settings: Settings,
   name: TableName,
   table: IdentityColumns,
 ): readonly Finding[] {
   if (table.isFull) return [];
-  return needsOf(settings, name).flatMap(({ action, key, parts }) => {
+  const never = needsOf(settings, name).flatMap(({ action, key, parts }) => {
     const unsent = parts.filter(({ name: column }) => !table.columns.includes(column));
     if (unsent.length === 0) return [];
     const columns = [...new Set(unsent.map(({ name: column }) => column))];
@@ -118,6 +147,21 @@ export function unsentFindings(
       cure: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;${converts ? ' or route_moves: ignore' : ` or give it a default: ${defaults.join(', ')}`}`,
     });
   });
+  const defaulted = defaultsOf(settings, name).flatMap(({ goesTo, key, columns }) => {
+    const unsent = columns.filter((column) => !table.columns.includes(column));
+    if (unsent.length === 0) return [];
+    const place =
+      goesTo === 'route'
+        ? 'goes to the route of the default, wherever the row was'
+        : 'is in the group of the default, in no order with what the row did before';
+    return warned({
+      code: 'ROUTE_DEFAULT_TAKEN',
+      title: `${goesTo}s of sink "${settings.name}" for ${formatTableName(name)}`,
+      detail: `a row of ${formatTableName(table)} that is deleted comes without ${unsent.join(', ')} of ${key}, so its delete ${place}`,
+      cure: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL;`,
+    });
+  });
+  return [...never, ...defaulted];
 }
 
 /** May any of its templates need what an identity keeps back? */
@@ -138,17 +182,28 @@ async function unsentIn(client: Client, sinks: readonly Settings[]): Promise<rea
   const read = (table: TableName & Parameters<typeof nameFor>[1]) =>
     sinks.flatMap((sink) => {
       const name = nameFor(sink.selection, table);
-      return name === undefined || needsOf(sink, name).length === 0 ? [] : { sink, name };
+      const asks = name !== undefined && needsOf(sink, name).length + defaultsOf(sink, name).length > 0;
+      return asks ? { sink, name } : [];
     });
   const needed = tables.filter((table) => read(table).length > 0);
   const identities = new Map(
     (await readIdentityColumns(client, needed)).map((table) => [formatTableName(table), table]),
   );
-  return needed.flatMap((table) => {
+  const findings = needed.flatMap((table) => {
     const identity = identities.get(formatTableName(table));
     if (identity === undefined) return [];
     return read(table).flatMap(({ sink, name }) => unsentFindings(sink, name, identity));
   });
+  const isError = ({ severity }: Finding): boolean => severity === 'error';
+  return [...findings.filter(isError), ...firstOf(findings.filter((finding) => !isError(finding)))];
+}
+
+/** Of what is only noted, the last one says how many there are more. */
+export function firstOf(notes: readonly Finding[]): readonly Finding[] {
+  const more = notes.length - MAX_NAMED;
+  if (more <= 0) return notes;
+  const last = notes[MAX_NAMED - 1]!;
+  return [...notes.slice(0, MAX_NAMED - 1), { ...last, detail: `${last.detail}; and so with ${more} more` }];
 }
 
 /** Nothing where no sink of the database has such templates. Rejects where the database cannot be asked. */
@@ -156,7 +211,11 @@ export async function inspectRoutes(
   database: DatabaseSettings,
   sinks: readonly (Settings & Pick<SinkSettings, 'database'>)[],
 ): Promise<readonly Finding[]> {
-  const own = sinks.filter((sink) => sink.database === database.name && asksOfOldRows(sink));
+  const own = sinks.filter(
+    (sink) =>
+      sink.database === database.name &&
+      [...routeTemplatesOf(sink), ...groupTemplatesOf(sink)].some(({ template }) => isTemplate(template)),
+  );
   if (own.length === 0) return [];
   return await askOver(await findServer(database), database, (client) => unsentIn(client, own));
 }
@@ -166,7 +225,7 @@ export async function refuseUnroutable(
   database: DatabaseSettings | undefined,
   sink: Settings & Pick<SinkSettings, 'database'>,
 ): Promise<void> {
-  if (database === undefined) return;
+  if (database === undefined || !asksOfOldRows(sink)) return;
   const findings = await inspectRoutes(database, [sink]).catch(() => []);
   const fault = faultOf(database.name, findings.slice(0, MAX_NAMED));
   if (fault !== undefined) throw fault;

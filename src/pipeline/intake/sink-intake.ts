@@ -7,16 +7,20 @@ import type { SinkSettings } from '../settings.ts';
 import { changedStep } from './columns/changed.ts';
 import { RowIntake, type IntakePorts } from './row-intake.ts';
 import type { Steps } from './steps.ts';
+import { groupOfSink } from './group-key.ts';
 import { compileTablePlan, type PlanPorts } from './table-plan.ts';
+import type { TransactionPlan } from './transaction-ends.ts';
 import { whereStep, type WherePorts } from './where.ts';
 
-export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps'> &
+export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps' | 'transactions'> &
   Pick<PlanPorts, 'sink' | 'routes' | 'barriers' | 'hasCompany'> &
   WherePorts & {
     readonly settings: SinkSettings;
     readonly envelope: Envelope;
     /** Steps of the running sink alone. */
     readonly steps?: Steps;
+    /** Are transactions told of, where the format can? Not of single changes. */
+    readonly tellsTransactions: boolean;
     /** Looks at what plans are compiled, and at why one cannot be. */
     readonly compiling?: (compile: IntakePorts['compile']) => IntakePorts['compile'];
   };
@@ -29,6 +33,7 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     routes,
     barriers,
     hasCompany,
+    tellsTransactions,
     compiling,
     steps,
     nowMs,
@@ -43,6 +48,7 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
     nowMs,
+    transactions: tellsTransactions ? transactionPlan(settings, planPorts) : undefined,
     steps: { ...stepsOf(settings, { nowMs, lookUp }), ...steps },
   });
 }
@@ -52,6 +58,25 @@ function stepsOf(settings: SinkSettings, ports: WherePorts): Steps {
   const changed = changedStep(settings);
   return { ...(where && { where }), ...(changed && { changed }) };
 }
+
+/** Undefined: the sink is told of changes alone. */
+export function transactionPlan(
+  settings: SinkSettings,
+  { format, sink, routes, barriers }: Pick<PlanPorts, 'format' | 'sink' | 'routes' | 'barriers'>,
+): TransactionPlan | undefined {
+  const form = format.transactions?.(settings.formatOptions, sink.encoding ?? 'json');
+  if (form === undefined) return undefined;
+  // The configuration has seen to it that there is one route.
+  const route = sink.routeOf({ ...NO_TABLE, action: 'begin' })!;
+  return {
+    form,
+    plan: { ...NO_TABLE, grouped: settings.messageGrouping, barriers: barriers.of('', '') },
+    routeQueue: routes.queue(route),
+    group: groupOfSink(route.groupTemplate, settings.name),
+  };
+}
+
+const NO_TABLE = { schema: '', table: '' };
 
 /** How rows become messages here. */
 export function formatting(

@@ -2,18 +2,27 @@
 import type { Action, Relation, RowAction, RowEvent } from '../../core/change.ts';
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
-import { asSeenBy, type SchemaChange } from '../../core/schema-change.ts';
-import { nameFor } from '../../core/partitions.ts';
+import type { SchemaChange } from '../../core/schema-change.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
 import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import { wantedTexts } from '../../functions/where/wanted-texts.ts';
 import type { Sink } from '../../sinks/sink.ts';
+import { expectKeptByName } from './columns/renamed-table.ts';
 import { expectTold, unchangedRule } from './columns/told-changes.ts';
-import { isInMessage, rowMembers, type ColumnPorts } from './columns/row-members.ts';
-import { damagedKey, groupByColumns, groupByTemplate, keyChange, type GroupKey } from './group-key.ts';
+import { rowMembers, type ColumnPorts } from './columns/row-members.ts';
+import {
+  constantGroup,
+  damagedKey,
+  groupByColumns,
+  groupByTemplate,
+  groupOfSink,
+  keyChange,
+  type GroupKey,
+} from './group-key.ts';
 import { rowMover, type MoveRow } from './moved-rows.ts';
+import { readAs, toldChange, type Reading } from './read-as.ts';
 import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
@@ -21,7 +30,8 @@ import { RowsToJudge } from './row-index.ts';
 import { lostRoutes, RowRoutes, type OpenRoutes } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import { shareKeyOf } from './shared-rows.ts';
-import type { SinkSettings, TableOptions } from '../settings.ts';
+import type { SinkSettings } from '../settings.ts';
+import { actionsOf, plannedOfReads, takenActions } from './taken-actions.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from './table-filter.ts';
 import type { Routes } from '../delivery/routes.ts';
 import type { Barriers, TableBarriers } from '../delivery/table-order.ts';
@@ -44,6 +54,8 @@ export type TablePlan = MessagePlan & {
   readonly grouping: string;
   /** The rows' key is not proven yet: the table is one group, until a transaction comes that has the key for certain. */
   readonly awaitsKey: boolean;
+  /** All messages of the sink are in this group, whatever they are: they have one order. Undefined: each has its own. */
+  readonly oneGroup: string | undefined;
   readonly render: RenderPlan;
   /** Sinks whose plans have the same send its rows alike, but for their own parts. Undefined: nobody does. */
   readonly shareKey: string | undefined;
@@ -124,27 +136,34 @@ export function compileTablePlan(
   const groupColumns = table?.groupColumns ?? (isKeyProven ? relation.key : []);
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const templates: Partial<Record<Action, string>> = {};
+  const encoding = ports.sink.encoding ?? 'json';
+  const tellsTransactions = ports.format.transactions?.(settings.formatOptions, encoding) !== undefined;
+  let oneGroup: string | undefined;
   const planned = isRead ? plannedOfReads(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
-    const group = settings.messageGrouping
-      ? groupOf(relation, groupColumns, { template: groupTemplate, masks })
-      : undefined;
+    if (tellsTransactions) oneGroup = groupOfSink(groupTemplate, settings.name);
+    const how = { template: groupTemplate, masks, oneGroup };
+    const group = settings.messageGrouping ? groupOf(relation, groupColumns, how) : undefined;
     actions[action] = { routeQueue, routeByRow, group };
     if (groupTemplate !== undefined) templates[action] = groupTemplate;
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
+  if (hasRows && partition === undefined) expectKeptByName(relation, settings.tables);
   const { columns, added } = rowMembers(relation, table, { ...ports, masks });
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
   const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
-  const encoding = ports.sink.encoding ?? 'json';
-  const actionsAt = (action: Action): readonly Action[] =>
-    ports.sink.actionsAt?.({ schema: relation.schema, table: relation.table, action }) ?? settings.actions;
+  const taken = takenActions(table, settings);
+  const actionsAt = (action: Action): readonly Action[] => {
+    if (!taken.includes(action)) return [];
+    const input = { schema: relation.schema, table: relation.table, action };
+    return ports.sink.actionsAt?.(input) ?? settings.actions;
+  };
   const render = ports.format.compile({
     relation,
     partition,
@@ -170,7 +189,8 @@ export function compileTablePlan(
     table: relation.table,
     relation,
     partition,
-    grouping: JSON.stringify(groupColumns),
+    grouping: oneGroup ?? JSON.stringify(groupColumns),
+    oneGroup,
     awaitsKey: !isKeyProven,
     render,
     shareKey: isShared
@@ -181,6 +201,7 @@ export function compileTablePlan(
           isRead,
           groupColumns,
           templates,
+          oneGroup,
           grouped: settings.messageGrouping,
           columns: table?.columns,
           rules: table?.rules && { ...table.rules, place: undefined },
@@ -217,33 +238,6 @@ export function compileTablePlan(
   };
 }
 
-/** How a sink reads a table. */
-export type Reading = {
-  /** Under the name that it is read by. */
-  readonly relation: Relation;
-  /** Its own name, where that is another one: a partition's. */
-  readonly partition: TableName | undefined;
-  /** Not of a table that is read no further: of that only how it changed is told. */
-  readonly hasRows: boolean;
-};
-
-/** Undefined: not at all. */
-export function readAs(
-  logged: Relation,
-  settings: Pick<SinkSettings, 'selection' | 'ddl'>,
-): Reading | undefined {
-  const read = nameFor(settings.selection, logged);
-  const name = read ?? formerName(logged, settings);
-  if (name === undefined) return undefined;
-  const { schema, table } = name;
-  return {
-    relation: name === logged ? logged : { ...logged, schema, table },
-    partition:
-      read === undefined || read === logged ? undefined : { schema: logged.schema, table: logged.table },
-    hasRows: read !== undefined,
-  };
-}
-
 function filterOf(relation: Relation, settings: SinkSettings): Pick<TablePlan, 'filter' | 'filterFault'> {
   try {
     return { filter: compileTableFilter(relation, filtersFor(relation, settings)), filterFault: undefined };
@@ -258,28 +252,6 @@ function rowsToJudge(relation: Relation, settings: SinkSettings): RowsToJudge | 
   const [first] = filtersFor(relation, settings);
   const wanted = first && wantedTexts(first, relation);
   return wanted && new RowsToJudge(wanted, relation, shareKeyOf(relation));
-}
-
-/** A table whose rows the sink has read under a name that it has no more: it is told so, and reads no further. */
-function formerName(
-  logged: Relation,
-  { selection, ddl }: Pick<SinkSettings, 'selection' | 'ddl'>,
-): TableName | undefined {
-  const before = ddl === 'events' ? logged.schemaChange?.before : undefined;
-  return before && nameFor(selection, { ...logged, schema: before.schema, table: before.table });
-}
-
-/** What the sink is told of a change of the table's schema; undefined: nothing. */
-export function toldChange(
-  { relation, partition }: Omit<Reading, 'hasRows'>,
-  settings: Pick<SinkSettings, 'tables' | 'ddl'>,
-): SchemaChange | undefined {
-  const { schemaChange } = relation;
-  if (settings.ddl !== 'events' || schemaChange === undefined) return undefined;
-  const table = optionsFor(relation, settings.tables);
-  return asSeenBy(schemaChange, partition && relation, (column, { key = [] }) =>
-    isInMessage(column, key, table),
-  );
 }
 
 function schemaChangeOf(
@@ -344,37 +316,20 @@ export const queueOf = (
   event: RowEvent | undefined,
 ): RouteQueue<Pending> => routeQueue ?? routeByRow!.queueOf(event);
 
-/** The actions of which a sink wants the changes of this table. */
-export const wantedActions = (
-  relation: TableName,
-  settings: Pick<SinkSettings, 'tables' | 'actions'>,
-): readonly Action[] => actionsOf(optionsFor(relation, settings.tables), settings);
-
-/** Whoever takes inserts takes the rows that are there already, unless the sink says otherwise. */
-export const takesReads = (
-  table: TableOptions | undefined,
-  settings: Pick<SinkSettings, 'actions' | 'backfill'>,
-): boolean => settings.backfill.reads ?? actionsOf(table, settings).includes('insert');
-
-/** Of a backfill: rows that are there, and that rows are not there. */
-export const plannedOfReads = (
-  table: TableOptions | undefined,
-  settings: Pick<SinkSettings, 'actions' | 'backfill'>,
-): readonly Action[] => [
-  ...(takesReads(table, settings) ? (['read'] as const) : []),
-  ...actionsOf(table, settings).filter((action) => action === 'delete'),
-];
-
-const actionsOf = (
-  table: TableOptions | undefined,
-  { actions }: Pick<SinkSettings, 'actions'>,
-): readonly Action[] => table?.actions ?? actions;
-
 function groupOf(
   relation: Relation,
   columns: readonly string[],
-  { template, masks }: { readonly template: string | undefined; readonly masks: Masks },
+  {
+    template,
+    masks,
+    oneGroup,
+  }: {
+    readonly template: string | undefined;
+    readonly masks: Masks;
+    readonly oneGroup: string | undefined;
+  },
 ): GroupKey {
+  if (oneGroup !== undefined) return constantGroup(oneGroup);
   if (template !== undefined) return groupByTemplate(relation, parseTemplate(template), masks);
   return groupByColumns(relation, columns, masks);
 }

@@ -7,7 +7,7 @@ import { warned, type Finding } from '../../postgres/preflight/finding.ts';
 import { quoteTable } from '../../postgres/preflight/tables.ts';
 import type { PlacedFilter, SinkSettings } from '../settings.ts';
 import { filtersFor, hasFilter } from './table-filter.ts';
-import { wantedActions } from './table-plan.ts';
+import { wantedActions } from './taken-actions.ts';
 
 type Settings = Pick<
   SinkSettings,

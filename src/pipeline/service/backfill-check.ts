@@ -12,7 +12,7 @@ import { closeConnection } from '../../postgres/connection/connection.ts';
 import { connectionFault } from '../../postgres/connection/fault.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import { takesReads } from '../intake/table-plan.ts';
+import { takesReads } from '../intake/taken-actions.ts';
 import type { SinkSettings } from '../settings.ts';
 
 export type CheckedBackfill = {

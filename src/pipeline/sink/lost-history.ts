@@ -53,7 +53,8 @@ function factsOf(
 ): Pick<LostFacts, 'before' | 'wasSettled' | 'wasTold' | 'isDeadLetter' | 'heedsSkip'> {
   const letters = { row: new Set<string>(), schema: new Set<string>() };
   for (const { position, action } of store.deadLetters.places(id, { epoch: 0 }))
-    letters[action === 'schema' ? 'schema' : 'row'].add(formatPosition(position));
+    if (action !== 'begin' && action !== 'commit')
+      letters[action === 'schema' ? 'schema' : 'row'].add(formatPosition(position));
   const skipped = new Set(store.skipped.list(id).map(({ epoch, commitLsn }) => `${epoch}:${commitLsn}`));
   return {
     before: [...before],

@@ -23,7 +23,9 @@ import { leavesUnchanged } from '../../functions/columns/changed.ts';
 import { unchangedRule } from '../intake/columns/told-changes.ts';
 import { columnsOfRoutes } from '../intake/route-identity.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from '../intake/table-filter.ts';
-import { masksFor, readAs, toldChange, wantedActions } from '../intake/table-plan.ts';
+import { readAs, toldChange } from '../intake/read-as.ts';
+import { masksFor } from '../intake/table-plan.ts';
+import { wantedActions } from '../intake/taken-actions.ts';
 import { isKeptOut } from '../intake/where.ts';
 import type { SinkSettings } from '../settings.ts';
 

@@ -1,5 +1,5 @@
 // Lets dead letters in again: in the order of their group, one of a group at a time, behind what is under way there.
-import type { Action, Part } from '../../core/change.ts';
+import type { MessageAction, Part } from '../../core/change.ts';
 import { idempotencyKey, isOfBackfill, partKey } from '../../core/idempotency.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import { comparePositions } from '../../core/position.ts';
@@ -113,7 +113,7 @@ export class Replays {
   #let(letter: DeadLetterSummary): void {
     const { letters, replayed, unsettled, grouped, barriers, wallTime } = this.#ports;
     const { schema, table } = letter;
-    const action = letter.action as Action;
+    const action = letter.action as MessageAction;
     const routeQueue = this.#queueOf(letter);
     if (!(routeQueue instanceof RouteQueue)) {
       const why =
@@ -160,7 +160,7 @@ export class Replays {
     route: written,
   }: DeadLetterSummary): RouteQueue<Pending> | RouteFault | undefined {
     const { sink, routes } = this.#ports;
-    const input = { schema, table, action: action as Action };
+    const input = { schema, table, action: action as MessageAction };
     const byRow = sink.routeByRow?.(input);
     if (byRow !== undefined) {
       const id = byRow.idAgain === undefined ? written : byRow.idAgain(written);
@@ -194,5 +194,5 @@ function parsedKey({ idempotencyKey: whole, action, position }: DeadLetterSummar
 
 const noRoute = ({ schema, table, action }: DeadLetterSummary): { code: string; reason: string } => ({
   code: 'NO_ROUTE',
-  reason: `the sink has no route for ${action} of ${schema}.${table} any more: configure one, or discard the letter`,
+  reason: `the sink has no route for ${table === '' ? action : `${action} of ${schema}.${table}`} any more: configure one, or discard the letter`,
 });

@@ -305,11 +305,11 @@ export class LogFeed {
   /** The row message at `start` comes: where rows looked otherwise before, that is logged with its relation in front of it. */
   #useRelations(bytes: Buffer, start: number, end: number): void {
     const place = { epoch: this.#joint.epoch, commitLsn: this.#commitLsn, index: this.#index };
-    for (const { id, schemaChange } of this.firstUses.by(bytes, start, end, place)) {
+    for (const { id, before } of this.firstUses.by(bytes, start, end, place)) {
       // What is logged already has it.
       if (this.#index < this.#skipBelow) continue;
       const { message, enrichment } = this.#relations.latest(id)!;
-      this.relation(message, 0, message.length, { ...enrichment, schemaChange });
+      this.relation(message, 0, message.length, { ...enrichment, ...before });
     }
   }
 

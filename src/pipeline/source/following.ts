@@ -2,6 +2,7 @@
 import type { Client } from 'pg';
 import { aborted } from '../../core/abort.ts';
 import { TailraceError } from '../../core/errors.ts';
+import type { Look } from '../../core/look.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
 import type { Followed, Primary } from '../../postgres/connection/hosts.ts';
@@ -51,12 +52,14 @@ export type Following = Reading & {
   /** Who keeps the slot on the standbys. */
   readonly keeper: SlotKeeper | undefined;
   readonly serverVersion: number;
+  /** A look was taken. */
+  readonly looked: (look: Look) => Promise<void>;
   readonly ports: FollowPorts;
 };
 
 /** Reads until stopped. Whatever breaks first, reading or a loop beside it, ends all and is thrown. */
 export async function follow(following: Following): Promise<void> {
-  const { stream, source, opened, primary, beside, pid, looking, partitions, markers, ports } = following;
+  const { stream, source, opened, primary, beside, pid, looking, markers, ports } = following;
   const { state, options, signal: stopped } = ports;
   const { keeper, budget } = opened;
   const { keeper: slotKeptBy, serverVersion } = following;
@@ -86,7 +89,7 @@ export async function follow(following: Following): Promise<void> {
     if (catalog.publication === undefined && settings.publication.createIfNotExists) {
       end(publicationGone(settings));
     }
-    await partitions.looked(look);
+    await following.looked(look);
   };
   stream.onPublicationMissing = () => void Promise.race([lookAgain(), aborted(done.signal)]).catch(end);
   const loops = [
@@ -101,6 +104,7 @@ export async function follow(following: Following): Promise<void> {
         followed: primary,
         serverVersion,
         gate: following.gate,
+        shapes: following.shapes,
         look: () => ports.looks.last,
         logFailed: end,
       },

@@ -5,6 +5,7 @@ import type { Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { describeRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
 import { Committed } from './committed.ts';
+import { noteFirstLooks } from './first-looks.ts';
 import type { JoinPorts } from './joining.ts';
 import { Lineages } from './lineages.ts';
 import type { SourceLog } from './log.ts';
@@ -19,6 +20,8 @@ export type Describing = {
   readonly partitions: PartitionWatch;
   /** Undefined: no sink is to be told of changed schemas. */
   readonly shapes: ShapesInUse | undefined;
+  /** A look was taken. */
+  readonly looked: (look: Look) => Promise<void>;
 };
 
 export function describingRelations(connection: {
@@ -74,5 +77,11 @@ export function describingRelations(connection: {
     return enrichment;
   };
   feed.firstUses.onFirstUse = shapes && ((id, at) => shapes.firstUse(id, at));
-  return { describe, partitions, shapes };
+  const looked = async (look: Look): Promise<void> => {
+    await partitions.looked(look);
+    if (shapes === undefined) return;
+    const last = () => ({ epoch: log.context.epoch, commitLsn: log.context.lastCommitLsn });
+    await noteFirstLooks(look, { client, selections: options.selections, shapes, last });
+  };
+  return { describe, partitions, shapes, looked };
 }

@@ -129,14 +129,14 @@ export async function runSession(ports: SessionPorts): Promise<void> {
     const stream = await startReplication(replication, streamOptions);
     opened.streamed = true;
     let source: ClosableSource | undefined;
-    const { describe, partitions, shapes } = describingRelations({
+    const { describe, partitions, shapes, looked } = describingRelations({
       opened,
       client: primary.client,
       looking,
       look,
       ports,
     });
-    await partitions.looked(look);
+    await looked(look);
     try {
       await assertUnmoved(primary.client, settings, plan.confirmed);
       stream.confirm(plan.confirmed);
@@ -159,6 +159,7 @@ export async function runSession(ports: SessionPorts): Promise<void> {
         describe,
         partitions,
         shapes,
+        looked,
         gate: new StreamGate(opened, startLsn, () => stream.askPosition()),
         markers,
         ports,

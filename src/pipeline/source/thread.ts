@@ -1,5 +1,4 @@
 // The main thread's handle of a source worker thread.
-import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
@@ -8,7 +7,7 @@ import type { SourceReady } from './options.ts';
 import { SourceState } from './status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './worker.ts';
 import { relayLogLine } from '../threads/logger.ts';
-import { WORKER_MEMORY } from '../threads/memory.ts';
+import { SOURCE_ENTRY, takeThread } from '../threads/warm.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
 
 export type { SourceReady };
@@ -37,9 +36,7 @@ export type SourceThreadOptions = Omit<SourceWorkerData, 'signals'> & {
 const STOP_TIMEOUT_MS = 10_000;
 
 export function startSourceThread({ signals, logger, streamed, ...data }: SourceThreadOptions): SourceThread {
-  const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-  const workerData: SourceWorkerData = { ...data, signals: signals.buffer };
-  const worker = new Worker(new URL(entry, import.meta.url), { workerData, resourceLimits: WORKER_MEMORY });
+  const worker = takeThread(SOURCE_ENTRY, { ...data, signals: signals.buffer } satisfies SourceWorkerData);
   let status = new SourceState(data.settings, wallMs).status();
   let stopped = false;
   const ready = Promise.withResolvers<SourceReady>();

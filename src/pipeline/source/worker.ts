@@ -1,5 +1,5 @@
 // Entry of a source worker thread: follows one database and reports how that goes.
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { describeError, TailraceError, type Mend } from '../../core/errors.ts';
 import type { ProcessLife } from '../../core/process-life.ts';
 import { directoryOutlivesProcess } from '../../data-directory/durability.ts';
@@ -13,6 +13,7 @@ import type { SinkNames } from '../../core/wanted-names.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
 import { createThreadLogger, type LogLine } from '../threads/logger.ts';
 import { giveBackIdleMemory } from '../threads/idle-memory.ts';
+import { whenTaken } from '../threads/warm.ts';
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SourceWorkerData = {
@@ -52,10 +53,9 @@ export type SourceWorkerReport =
 
 const STATUS_INTERVAL_MS = 500;
 
-function main(): void {
+function main({ signals, logLevel, storeFile, ...data }: SourceWorkerData): void {
   const port = parentPort!;
   const post = (report: SourceWorkerReport): void => port.postMessage(report);
-  const { signals, logLevel, storeFile, ...data } = workerData as SourceWorkerData;
   const store = openStore(storeFile, { busyTimeoutMs: SHORT_BUSY_TIMEOUT_MS });
   const source = startSource({
     ...data,
@@ -102,5 +102,7 @@ const faultOf = (error: unknown): SourceFault =>
     ? { code: error.code, message: error.message, mend: error.mend, hint: error.hint }
     : { code: 'INTERNAL', message: describeError(error), mend: 'restart', hint: undefined };
 
-main();
-giveBackIdleMemory();
+whenTaken<SourceWorkerData>((data) => {
+  main(data);
+  giveBackIdleMemory();
+});

@@ -237,10 +237,11 @@ export class ChunkReader {
     copied: Copied,
   ): Promise<ChunkOutcome> {
     const [ahead, before, after] = told as [readonly string[], readonly string[], readonly string[]];
-    const [snapshot, version, fileNode, readAtUs] = before as readonly [string, string, string, string];
-    const [watermark, versionAfter] = after as readonly [string, string];
-    // Types of its columns can be altered while it is read: then nobody knows which values were written how.
-    if (version !== this.#table.version || versionAfter !== version) return { kind: 'altered' };
+    const [snapshot, fileNode, readAtUs] = before as readonly [string, string, string];
+    const [watermark, version] = after as readonly [string, string];
+    // Never one that was there before: so it was the same in between. Types can be altered while rows are read: then nobody knows which
+    // values were written how.
+    if (version !== this.#table.version) return { kind: 'altered' };
     const isPlaced = this.#table.key.length === 0;
     if (isPlaced && fileNode !== String(this.#table.fileNode)) return { kind: 'rewritten' };
     return {

@@ -7,7 +7,8 @@ import { WAL_END } from '../preflight/slot.ts';
 import { TYPE } from '../values/builtin.ts';
 import type { Leading } from './copy-rows.ts';
 import { compared, isAmong, isSameKey, keyColumns, keyLiterals, rowColumn } from './key-order.ts';
-import { versionOf, type BackfillTable } from './table.ts';
+import type { BackfillTable } from './table.ts';
+import { versionOf } from './table-version.ts';
 
 /** Where the reading of a table goes on: behind the row with this key, or at this page. */
 export type ChunkCursor =
@@ -209,23 +210,23 @@ function absentKeys(table: BackfillTable, keys: readonly (readonly string[])[]):
   };
 }
 
-const BEFORE = 'tailrace_before';
 const AFTER = 'tailrace_after';
 
 /**
- * What is asked around each chunk of a table, planned once for a connection: planned anew each time, it would cost the server more than
- * thousands of rows do.
+ * What is asked behind each chunk of a table, planned once for a connection: planned anew each time, it would cost the server more than
+ * hundreds of rows do.
  */
-export const chunkPreparation = (table: BackfillTable, publication: string): string => {
-  const version = versionOf(table.oid, escapeLiteral(publication));
-  return `deallocate all;
-prepare ${BEFORE} as select pg_current_snapshot()::text, ${version}, pg_relation_filenode(${table.oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text;
-prepare ${AFTER} as select ${WAL_END}, ${version}`;
-};
+export const chunkPreparation = (table: BackfillTable, publication: string): string => `deallocate all;
+prepare ${AFTER} as select ${WAL_END}, ${versionOf(table.oid, escapeLiteral(publication), table.versionScope)}`;
+
+/** Which snapshot it is, where the rows lie, and when. */
+const before = (oid: number): string =>
+  `select pg_current_snapshot()::text, pg_relation_filenode(${oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text`;
 
 /**
  * One message with everything in it, so that no transaction stays open between chunks. The lock, which is the one that any reader takes,
- * comes before the snapshot: whoever alters the table has done so before, or waits. `copiedIn`: the encoding of the texts, else UTF-8.
+ * comes before the snapshot: whoever alters the table has done so before, or waits. Of types and the publication it says nothing: that
+ * nobody altered these since the table was looked at, either, is seen behind the rows. `copiedIn`: the encoding of the texts, else UTF-8.
  */
 export const chunkScript = (
   statement: ChunkStatement,
@@ -236,7 +237,7 @@ select ${WAL_END};
 commit;
 begin isolation level repeatable read, read only;
 lock table only ${name(table)} in access share mode;
-execute ${BEFORE};
+${before(table.oid)};
 copy (${statement.sql}) to stdout${copiedIn === undefined ? '' : ` with (encoding ${escapeLiteral(copiedIn)})`};
 commit;
 execute ${AFTER}`;

@@ -4,8 +4,8 @@ import { TailraceError } from '../../core/errors.ts';
 import type { ReplicaIdentity } from '../../core/change.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { readLineages } from '../lineage.ts';
-import { FIRST_OWN_OID, shapeVersions } from '../shapes/sql.ts';
 import { CHECKS_GENERATED, HAS_ROW_FILTERS } from '../versions.ts';
+import { scopeOf, versionOf, type VersionScope } from './table-version.ts';
 
 /**
  * A column to read by, in the order of its index. `type`: as SQL writes it, below any domain; `collation`: the OID of what its texts are
@@ -28,8 +28,9 @@ export type BackfillTable = {
   readonly key: readonly KeyColumn[];
   /** The publication's row filter, in SQL. */
   readonly filter: string | undefined;
-  /** Differs whenever the catalog says anything else of all this: of the table, its types, or the publication. */
+  /** Differs whenever the catalog says anything else of all this: of the table, its types, or the publication; and where that is looked up. */
   readonly version: string;
+  readonly versionScope: VersionScope;
   /** Columns, none of them of the key, whose values may be too large for a page; and how many bytes the table has that are. */
   readonly large: readonly string[];
   readonly largeBytes: number;
@@ -66,32 +67,12 @@ export async function leavesOf(
   return rows.length === 0 ? undefined : rows.filter(({ kind }) => kind === 'r').map(({ oid }) => oid);
 }
 
-/** A text that tells one state of the catalog from another, as far as the rows of a table are concerned. */
-export const versionOf = (oid: number, publication: string): string => `(
-  with recursive up (oid) as (
-    select ${oid}::oid union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid
-  ), ${shapeVersions(
-    `select distinct a.atttypid from pg_attribute a where a.attrelid = ${oid}::oid and a.attnum > 0 and a.atttypid >= ${FIRST_OWN_OID}`,
-  )},
-  fact (version) as (
-    select concat_ws(':', 'c', c.oid, c.xmin, n.nspname, c.relname) from up u join pg_class c on c.oid = u.oid
-      join pg_namespace n on n.oid = c.relnamespace
-    union all select concat_ws(':', 'a', a.attrelid, a.attnum, a.xmin) from up u
-      join pg_attribute a on a.attrelid = u.oid and a.attnum > 0
-    union all select concat_ws(':', 'i', i.indexrelid, i.xmin) from pg_index i where i.indrelid = ${oid}::oid
-    union all select concat_ws(':', 'h', i.inhrelid, i.inhparent, i.xmin) from up u join pg_inherits i on i.inhrelid = u.oid
-    union all select concat_ws(':', 't', root, version) from shape_version
-    union all select concat_ws(':', 'p', p.oid, p.xmin) from pg_publication p where p.pubname = ${publication}
-    union all select concat_ws(':', 'r', r.oid, r.xmin) from pg_publication_rel r
-      join pg_publication p on p.oid = r.prpubid and p.pubname = ${publication} where r.prrelid in (select oid from up)
-  )
-  select md5(string_agg(version, ',' order by version collate "C")) from fact)`;
-
 type TableRow = {
   readonly schema: string;
   readonly table: string;
   readonly viaRoot: boolean;
   readonly version: string;
+  readonly versionScope: VersionScope;
   readonly fileNode: number;
   readonly estimatedRows: number;
   readonly key: readonly KeyColumn[] | null;
@@ -166,10 +147,13 @@ export async function readBackfillTable(
   context: BackfillContext,
 ): Promise<BackfillTable | undefined> {
   const { rows } = await client.query<TableRow>(
-    `select n.nspname as schema, c.relname as table, p.pubviaroot as "viaRoot", pg_relation_filenode(c.oid)::int8::float8 as "fileNode",
+    `with recursive ${scopeOf(oid)}
+     select n.nspname as schema, c.relname as table, p.pubviaroot as "viaRoot", pg_relation_filenode(c.oid)::int8::float8 as "fileNode",
        c.reltuples::float8 as "estimatedRows", coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0)::float8 as "largeBytes",
        (select json_agg(a.attname) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-         and a.attlen = -1 and a.attstorage in ('x', 'e')) as large, ${KEY} as key, ${versionOf(oid, '$1')} as version
+         and a.attlen = -1 and a.attstorage in ('x', 'e')) as large, ${KEY} as key, ${versionOf(oid, '$1')} as version,
+       json_build_object('family', (select json_agg(oid::int8) from version_family),
+         'composites', coalesce((select json_agg(oid::int8) from version_composite), '[]')) as "versionScope"
      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_publication p on p.pubname = $1
      where c.oid = ${oid}::oid and c.relkind = 'r' and c.relpersistence = 'p'`,
     [context.publication],
@@ -182,7 +166,7 @@ export async function readBackfillTable(
   const streamedAs = found.viaRoot ? (above?.oid ?? oid) : oid;
   const published = await readPublished(client, streamedAs, context);
   if (published === undefined) return undefined;
-  const { schema, table, fileNode, estimatedRows, version, largeBytes } = found;
+  const { schema, table, fileNode, estimatedRows, version, versionScope, largeBytes } = found;
   const key = found.key ?? [];
   const sent = (published.columns ?? []).map(({ name }) => name);
   return {
@@ -199,6 +183,7 @@ export async function readBackfillTable(
     key,
     filter: published.filter ?? undefined,
     version,
+    versionScope,
     large: (found.large ?? []).filter((name) => sent.includes(name) && !key.some((one) => one.name === name)),
     largeBytes,
     fileNode,

@@ -47,7 +47,7 @@ export const alarmOf = (databaseName: string, finding: Finding, more = ''): Tail
 
 /**
  * How much TLS verifies, how a database is encoded, what a failover costs, when large transactions come, what is known of old rows, what a
- * role may see and what is filtered where are the user's choice: worth knowing, and nothing is left out for it.
+ * role may see, what is filtered where and what a default stands for are the user's choice: worth knowing, and nothing is left out for it.
  */
 const NOTES: ReadonlySet<string> = new Set([
   'TLS_UNVERIFIED',
@@ -59,6 +59,7 @@ const NOTES: ReadonlySet<string> = new Set([
   'WHERE_VALUE_MAY_BE_ABSENT',
   'WHERE_TYPES_HIDDEN',
   'WHERE_PUBLISHABLE',
+  'ROUTE_DEFAULT_TAKEN',
 ]);
 
 /** Said where it is met, and no fault. */

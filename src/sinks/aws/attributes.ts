@@ -55,11 +55,15 @@ export class MessageAttributes<Encoded> {
 }
 
 /** All but the idempotency key. */
-export const attributesOf = ({ schema, table, action }: Message): AttributeList => [
-  ['table', acceptable(table)],
-  ['schema', acceptable(schema)],
-  ['action', action],
-];
+export const attributesOf = ({ schema, table, action }: Message): AttributeList =>
+  // Attributes are not empty: what is of no table has none of those.
+  table === ''
+    ? [['action', action]]
+    : [
+        ['table', acceptable(table)],
+        ['schema', acceptable(schema)],
+        ['action', action],
+      ];
 
 const bytesBesidesKey = (attributes: AttributeList): number =>
   attributes.reduce(

@@ -43,7 +43,7 @@ const commonCures = (service: string): Readonly<Record<Exclude<ErrorFamily, OwnF
   expired: 'renew the session token, or use a source that renews by itself: use_task_role, profile, role_arn',
   signature: 'AWS computes another signature: check secret_access_key, the region, and this machine’s clock',
   clock: 'synchronise this machine’s clock',
-  content: `${service} takes no such content`,
+  content: `${service} takes no such content: messages have only characters that AWS takes, so look who answers (emulators may refuse others, such as emoji)`,
   service: `${service} failed; it is asked again until it recovers`,
   timeout: `no answer in time: check the network path to ${service} (VPC endpoint, NAT, security group), or raise timeout`,
   network: `check the network path to ${service} (VPC endpoint, NAT, DNS), and emulator_base_url or AWS_ENDPOINT_URL if set`,

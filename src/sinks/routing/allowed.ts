@@ -70,9 +70,13 @@ export function* unfitNames(
 ): Generator<{ readonly path: readonly string[]; readonly message: string }> {
   const schemas = Object.values(shape);
   for (const [index, name] of listed(allowed).entries()) {
+    const path = ['allowed', String(index)];
+    if (name.includes('*')) {
+      yield { path, message: `a list has whole names: a pattern stands alone, allowed: "${name}"` };
+      continue;
+    }
     const errors = schemas.map((schema) => schema.safeParse(name).error);
-    if (errors.every((error) => error !== undefined))
-      yield { path: ['allowed', String(index)], message: errors[0]!.issues[0]!.message };
+    if (errors.every((error) => error !== undefined)) yield { path, message: errors[0]!.issues[0]!.message };
   }
 }
 

@@ -8,7 +8,8 @@ export const snsFailures = new AwsFailures('SNS', {
     'allow sns:Publish and sns:GetTopicAttributes on this topic to these credentials, in their policy and in the topic’s (with topic_name also sns:ListTopics, to create it sns:CreateTopic)',
   keyDenied:
     'the KMS key of the topic refuses: enable it, and allow kms:GenerateDataKey and kms:Decrypt to these credentials',
-  missing: 'create the topic, correct its name, region or account, or set create_if_not_exists: true',
+  missing:
+    'create the topic, correct its name, region or account, or set create_if_not_exists: true (of what rows name, that makes only what allowed lists)',
   tooLong:
     'the message is larger than the topic takes: leave out columns, or raise the topic’s MaximumMessageSize (up to 1 MiB)',
   parameter:

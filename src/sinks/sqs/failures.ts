@@ -8,7 +8,8 @@ export const sqsFailures = new AwsFailures('SQS', {
     'allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on this queue to these credentials, in their policy and in the queue’s (to create it sqs:CreateQueue)',
   keyDenied:
     'the KMS key of the queue refuses: enable it, and allow kms:GenerateDataKey and kms:Decrypt to these credentials',
-  missing: 'create the queue, correct its name, region or account, or set create_if_not_exists: true',
+  missing:
+    'create the queue, correct its name, region or account, or set create_if_not_exists: true (of what rows name, that makes only what allowed lists)',
   tooLong:
     'the message is larger than the queue takes: leave out columns, or raise the queue’s MaximumMessageSize',
   parameter:

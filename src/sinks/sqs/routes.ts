@@ -1,5 +1,5 @@
 // Which queue takes the changes of a table and action, and with which group id template. Pure.
-import { ROW_ACTIONS, type Action, type RowAction } from '../../core/change.ts';
+import { ROW_ACTIONS, type Action, type MessageAction, type RowAction } from '../../core/change.ts';
 import type { GroupTemplate, RouteInput, RouteTemplate } from '../sink.ts';
 import type { QueuePlace, SqsConfig, TablePlace } from './config.ts';
 
@@ -12,23 +12,27 @@ export type QueueRoute = {
 };
 
 /**
- * Backfilled rows go where inserts go; a TRUNCATE has no place of its own, and what tells of a changed schema neither: where all queues
+ * Backfilled rows go where inserts go; a TRUNCATE has no place of its own, and what is of no row at all neither: where all queues
  * are those of actions, it goes where the first of them goes.
  */
-const PLACE_OF: Readonly<Record<Action, RowAction | undefined>> = {
+const PLACE_OF: Readonly<Record<MessageAction, RowAction | undefined>> = {
   insert: 'insert',
   read: 'insert',
   update: 'update',
   delete: 'delete',
   truncate: undefined,
   schema: undefined,
+  begin: undefined,
+  commit: undefined,
 };
+/** They come with any action. */
+const OF_NO_ROW: readonly MessageAction[] = ['schema', 'begin', 'commit'];
 
 /** Undefined: nothing takes these changes. */
 export function queueRoute(config: SqsConfig, input: RouteInput): QueueRoute | undefined {
   const places = placesInOrder(config, input);
   const found = places.find((place) => place.queue_name !== undefined || place.queue_url !== undefined);
-  if (found === undefined) return input.action === 'schema' ? firstRoute(config, input) : undefined;
+  if (found === undefined) return OF_NO_ROW.includes(input.action) ? firstRoute(config, input) : undefined;
   const key = found.queue_name === undefined ? 'queue_url' : 'queue_name';
   return { queue: found[key]!, key, groupTemplate: firstDefined(places, (place) => place.group_id) };
 }
@@ -47,7 +51,8 @@ export function actionsAtQueue(
   input: RouteInput,
   wanted: readonly Action[] = ROW_ACTIONS,
 ): readonly RowAction[] {
-  const queueOf = (action: Action): string | undefined => queueRoute(config, { ...input, action })?.queue;
+  const queueOf = (action: MessageAction): string | undefined =>
+    queueRoute(config, { ...input, action })?.queue;
   const queue = queueOf(input.action);
   if (queue === undefined) return [];
   return ROW_ACTIONS.filter((action) => wanted.includes(action) && queueOf(action) === queue);

@@ -7,6 +7,7 @@
 //   D  deletes:  as ranges                             of these changes the delete half is settled (`key_changes: split`)
 //   I  inserts:  as ranges                             of these changes the insert half is settled
 //   T  schemas:  as ranges                             of these rows what tells of a changed schema before them (`ddl: events`)
+//   G  begins:   as ranges                             of these row events what begins their transactions
 //   P  prefix:   cursor                                  everything before the cursor is settled
 //   H  holes:    cursor · position head · u32 count · count × (u32 epoch · range)
 //                everything before `head` is settled except those listed; the first record of a file made anew, followed by
@@ -39,6 +40,7 @@ export const RECORD = {
   deletes: 0x44,
   inserts: 0x49,
   schemas: 0x54,
+  begins: 0x47,
   prefix: 0x50,
   holes: 0x48,
   /** Of version 1. */
@@ -52,6 +54,7 @@ export const PART_RECORD: Readonly<Record<Part, number>> = {
   delete: RECORD.deletes,
   insert: RECORD.inserts,
   schema: RECORD.schemas,
+  begin: RECORD.begins,
 };
 
 export const RANGES_HEADER_BYTES = 9;

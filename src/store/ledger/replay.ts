@@ -123,6 +123,7 @@ class Replay {
       delete: new PositionRanges(`${file}.deletes`),
       insert: new PositionRanges(`${file}.inserts`),
       schema: new PositionRanges(`${file}.schemas`),
+      begin: new PositionRanges(`${file}.begins`),
     };
   }
 
@@ -141,6 +142,9 @@ class Replay {
         break;
       case RECORD.schemas:
         this.#takeRanges(this.#parts.schema, bytes, body, end);
+        break;
+      case RECORD.begins:
+        this.#takeRanges(this.#parts.begin, bytes, body, end);
         break;
       case RECORD.settled1:
         this.#takeSettled1(bytes, body, end);

@@ -36,7 +36,7 @@ export class Restored {
   static before(cursor: Cursor, file: string): Restored {
     const { position } = cursor;
     const none = (): PositionRanges => new PositionRanges(file);
-    const parts = { delete: none(), insert: none(), schema: none() };
+    const parts = { delete: none(), insert: none(), schema: none(), begin: none() };
     return new Restored({
       cursor,
       head: position,

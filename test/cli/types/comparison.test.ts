@@ -122,6 +122,33 @@ test.each<[what: string, after: JsonType, ...says: [string, boolean][]]>([
   expect(found).toEqual(says);
 });
 
+test('what an array or an object may be instead of null is told, and breaks where null is new', () => {
+  const told = (before: JsonType, after: JsonType) =>
+    [...compareTypes(object([member('m', before)]), object([member('m', after)]))].map(
+      ({ member: name, says, breaks }) => [name, says, breaks],
+    );
+  const list = (items: JsonType): JsonType => ({ kind: 'array', items });
+  for (const [plain, other, step] of [
+    [list(STRING), list(NUMBER), 'm[]'],
+    [object([member('a', STRING)]), object([member('a', NUMBER)]), 'm.a'],
+  ] as const) {
+    expect(told(plain, nullable(plain))).toEqual([['m', 'may be null', true]]);
+    expect(told(nullable(plain), plain)).toEqual([['m', 'is never null', false]]);
+    const inside = [step, 'was string, is number', true];
+    expect(told(nullable(plain), nullable(other))).toEqual([inside]);
+    expect(told(nullable(plain), other)).toEqual([inside, ['m', 'is never null', false]]);
+  }
+});
+
+test('a member that is said not to be optional is as one of which nothing is said', () => {
+  const plain = object([member('a', STRING), member('b', STRING)]);
+  const said = object([{ ...member('a', STRING), optional: false }, member('b', NUMBER)]);
+  const members = [...compareTypes(plain, said), ...compareTypes(said, plain)].map(
+    ({ member: name }) => name,
+  );
+  expect(members).toEqual(['b', 'b']);
+});
+
 test('what is an object no more breaks, whatever it is instead', () => {
   expect([...compareTypes(ROW, STRING)].map(({ breaks }) => breaks)).toEqual([true]);
 });

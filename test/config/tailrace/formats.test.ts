@@ -13,6 +13,20 @@ ${lines}
     destination: { type: webhook, url: "https://example.com/in" }
 `;
 
+/** Its destination is among the lines. */
+const sinkWith = (lines: string): string =>
+  sinkOf(lines).replace(/^ +destination: \{ type: webhook.*\n/m, '');
+
+const TRANSACTIONS = '    format: wal2json\n    wal2json: { include-transaction: true }';
+
+/** Of a sink that is told of transactions. */
+const sqs = (destination: string): string =>
+  `${TRANSACTIONS}
+    destination:
+      type: sqs
+      ${destination}
+      region: eu-west-1`;
+
 const faultsOf = (lines: string): Promise<string[]> => faultLines(loadText(sinkOf(lines)));
 
 test("a debezium sink takes its connector's options by their names, and tells a changed key as two messages", async () => {
@@ -266,11 +280,6 @@ test("a wal2json sink takes its plugin's parameters by their names", async () =>
 
 test.each([
   [
-    'messages of transactions',
-    '    format: wal2json\n    wal2json: { include-transaction: true }',
-    /^10:38 .*not in this version; include-xids: true tells which changes belong together/,
-  ],
-  [
     'format version 1',
     '    format: wal2json\n    wal2json: { format-version: 1 }',
     /only 2 is possible: a message is one change/,
@@ -297,4 +306,62 @@ test.each([
   '    format: tailrace\n    ddl: events',
 ])('the cures that faults of formats name are none: %j', async (lines) => {
   await expect(loadText(sinkOf(lines))).resolves.toBeDefined();
+});
+
+test.each([
+  ['a webhook', TRANSACTIONS],
+  ['names and annotations of its own', `${TRANSACTIONS}\n    actions: [insert, truncate]`],
+  ['one queue', sqs('queue_name: changes.fifo')],
+  ['one queue and one group', sqs('queue_name: changes.fifo\n      group_id: all')],
+  ['actions that name the same queue', sqs('queue_name: q\n      delete: { queue_name: q }')],
+])('a sink that is told of transactions may have %s', async (_, lines) => {
+  const load = lines.includes('destination') ? loadText(sinkWith(lines)) : loadText(sinkOf(lines));
+  const { settings } = await load;
+  expect(settings.sinks[0]!.formatOptions).toMatchObject({ wal2json: { 'include-transaction': true } });
+});
+
+test.each([
+  [
+    'no groups',
+    `${TRANSACTIONS}\n    message_grouping: false`,
+    /message_grouping .*one group, in one order: leave/,
+  ],
+  [
+    'groups by columns',
+    `${TRANSACTIONS}\n    tables: [{ name: public.t, group_column_names: [a] }]`,
+    /group_column_names .*one group, in one order: leave group_column_names out/,
+  ],
+  [
+    'a route by row',
+    sqs('queue_name: "q-${row.region}"'),
+    /needs one route .* in queue_name rows decide: write a fixed one, or a sink for each/,
+  ],
+  [
+    'a queue for an action',
+    sqs('queue_name: q\n      delete: { queue_name: gone }'),
+    /needs one route for all messages: write one .* instead of delete\.queue_name, queue_name, or/,
+  ],
+  [
+    'a queue for a table alone',
+    sqs('tables: { public.t: { queue_name: q } }'),
+    /instead of tables\[public\.t\]\.queue_name, or a sink for each/,
+  ],
+  [
+    'a group by column',
+    sqs('queue_name: q.fifo\n      group_id: "${id}"'),
+    /one group, in one order: group_id may be a fixed text/,
+  ],
+  [
+    'a group of an action alone',
+    sqs('queue_name: q.fifo\n      delete: { group_id: gone }'),
+    /write one group_id at the top of the destination instead of delete\.group_id/,
+  ],
+  [
+    'events around them',
+    `    format: cloudevents\n    data_format: wal2json\n    wal2json: { include-transaction: true }`,
+    /leave include-transaction out, or write format: wal2json/,
+  ],
+])('a sink that is told of transactions cannot have %s', async (_, lines, expected) => {
+  const load = lines.includes('destination') ? loadText(sinkWith(lines)) : loadText(sinkOf(lines));
+  expect(await faultLines(load)).toEqual([expect.stringMatching(expected)]);
 });

@@ -53,6 +53,11 @@ test.each([
     queue('q-${row.x}', ', allowed: ["a b"]'),
     /allowed\S* a queue name has at most 80/,
   ],
+  [
+    'a pattern in a list',
+    queue('q-${row.x}', ', allowed: [q-1, "q-*.fifo"]'),
+    /allowed\S* a list has whole names: a pattern stands alone, allowed: "q-\*\.fifo"/,
+  ],
   ['a pattern that could take long', queue('q-${row.x}', ', allowed: "*a*b*"'), /at most 2 stars/],
   ['allowed without a template', queue('q', ', allowed: [q]'), /no row decides the queue here/],
   [

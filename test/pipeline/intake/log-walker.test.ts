@@ -33,7 +33,7 @@ function walk(blocks: readonly LogBlock[]) {
       annotations: prefix,
     }),
     markersLost: () => events.push('lost'),
-    committed: ({ commitLsn }) => events.push(`committed ${commitLsn}`),
+    committed: ({ transaction: { commitLsn } }) => events.push(`committed ${commitLsn}`),
   });
   for (const block of blocks) {
     void walker.block(block, patient);

@@ -1,6 +1,6 @@
 // What a table's replica identity keeps from the templates of a sink for certain, and what cures it.
 import { expect, test } from 'vitest';
-import { asksOfOldRows, unsentFindings } from '../../../src/pipeline/intake/route-identity.ts';
+import { asksOfOldRows, firstOf, unsentFindings } from '../../../src/pipeline/intake/route-identity.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { sinkDefinition } from '../../../src/sinks/registry.ts';
 
@@ -36,7 +36,6 @@ test('a delete that comes without a column of its route is found, with what has 
 
 test.each([
   ['the cure was run', settingsOf(queue('q-${row.region}')), table([], true)],
-  ['it has a default', settingsOf(queue('q-${row.region:-other}')), table(['id'])],
   ['it is of the identity', settingsOf(queue('q-${row.region}')), table(['id', 'region'])],
   [
     'deletes are not taken',
@@ -65,6 +64,25 @@ test('rows that move have to be known as they were, and old values of updates to
   expect(details(cured, NAME, table(['id']))).toEqual([]);
 });
 
+test('where a default stands for what a deleted row comes without, its deletes go elsewhere: a warning, with what has the value sent', () => {
+  const found = unsentFindings(settingsOf(queue('q-${row.id}-${row.region:-other}')), NAME, table(['id']));
+  expect(found).toMatchObject([
+    {
+      severity: 'warning',
+      detail:
+        'a row of public.orders that is deleted comes without region of queue_name, so its delete goes to the route of the default, wherever the row was',
+      cure: 'ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;',
+    },
+  ]);
+  const grouped = (group_id: string, more = {}) =>
+    details(settingsOf(queue('q.fifo', { group_id }), more), NAME, table(['id']));
+  for (const group of ['${row.account:-x}', '${account}'])
+    expect(grouped(group)).toEqual([
+      'a row of public.orders that is deleted comes without account of group_id, so its delete is in the group of the default, in no order with what the row did before — ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;',
+    ]);
+  expect([grouped('${id}'), grouped('${account}', { actions: ['insert', 'update'] })]).toEqual([[], []]);
+});
+
 test('a group that needs a value of a deleted row is found as well, and headers of a webhook', () => {
   const grouped = settingsOf(queue('q', { group_id: '${row.account}' }));
   expect(details(grouped, NAME, table(['id'])).join()).toMatch(/^group_id asks for account/);
@@ -82,4 +100,11 @@ test('the server is asked only where a template may lack something', () => {
   expect([asks('q-${row.a}'), asks('q', { group_id: '${row.id}' })]).toEqual([true, true]);
   expect(asks('q-${row.a:-b}', {}, { routeMoves: 'convert' })).toBe(true);
   expect(asks('q-${row.a}', {}, { actions: ['insert'] })).toBe(false);
+});
+
+test('of many tables ten are noted, and how many there are more', () => {
+  const one = unsentFindings(settingsOf(queue('q-${row.a:-b}')), NAME, table(['id']));
+  const many = (count: number) => firstOf(Array.from({ length: count }, () => one).flat());
+  expect([many(10).length, many(10).at(-1), many(25).length]).toEqual([10, one[0], 10]);
+  expect(many(25).at(-1)!.detail).toMatch(/wherever the row was; and so with 15 more$/);
 });

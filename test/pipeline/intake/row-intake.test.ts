@@ -366,3 +366,20 @@ test('in format pg2sqs a message says its kind where several of the sink’s act
   const together = { actionsAt: () => ['insert', 'update', 'delete'] as const };
   expect(await kinds(['insert'], together)).toEqual(['insert']);
 });
+
+test('in format pg2sqs a column called kind is refused for the kinds of what the table takes alone', async () => {
+  const columns = ['id', 'kind'].map((name) => ({ name, type: 25, identity: name === 'id' }));
+  const messages = [...describeTable({ id: 1, columns }), insertMessage(1, ['1', 'x'])];
+  // Inserts have a queue of their own.
+  const sink: IntakeOptions['sink'] = {
+    actionsAt: ({ action }) =>
+      action === 'update' || action === 'delete' ? ['update', 'delete'] : ['insert'],
+  };
+  const bodies = async (actions: SinkSettings['actions']) => {
+    const pattern = tablePattern({ schema: 'public', table: 't1' });
+    const settings = { format: 'pg2sqs', formatOptions: {}, tables: [{ pattern, actions }] } as const;
+    return (await letIn(messages, { settings, sink })).bodies();
+  };
+  expect(await bodies(['insert'])).toEqual([{ id: '1', kind: 'x' }]);
+  await expect(bodies(['insert', 'update'])).rejects.toMatchObject({ code: 'COLUMN_CLASH' });
+});

@@ -95,6 +95,7 @@ function harness(
     tables: [],
     actions: ['insert', 'update', 'delete', 'truncate'],
     messageGrouping: true,
+    backfill: {},
     keyChanges: options.keyChanges ?? 'update',
     formatOptions: {},
     values: formats.sequin.values,

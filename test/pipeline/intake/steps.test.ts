@@ -300,7 +300,7 @@ test('what a step drops is settled: the cursor passes it, at the end of the log 
   expect(acceptedOf(sink)).toEqual([1, 3]);
   expect(sink.counts.filtered).toBe(4);
   await sink.stop();
-  expect(openLedger(place.ledger, ID).restored?.position).toMatchObject({ commitLsn: 300n, index: 2 });
+  expect(openLedger(place.ledger, ID).restored?.position).toMatchObject({ commitLsn: 300n, index: 3 });
 });
 
 test('while a step works on a block nothing of it is settled, however long that takes', async () => {
@@ -310,7 +310,7 @@ test('while a step works on a block nothing of it is settled, however long that 
   await waitFor(() => step.waiting.length === 1, 'the first block');
   step.goOn();
   await waitFor(() => step.waiting.length === 1 && sink.settled.length === 1, 'the second block');
-  const behindTheFirst = { commitLsn: 100n, index: 2 };
+  const behindTheFirst = { commitLsn: 100n, index: 3 };
   expect(sink.settlement.current.cursor.position).toMatchObject(behindTheFirst);
   expect(step.seen).toEqual([[1], [3, 5]]);
   await sink.stop();

@@ -66,6 +66,7 @@ function opened(settings: Partial<SinkSettings> = {}): ExplainOptions {
       name: 'users',
       selection: { includeTables: [{ schema: ['public'], table: ['users'] }] },
       tables: [],
+      backfill: {},
       actions: ['insert'],
       format: 'sequin',
       values: format.values,

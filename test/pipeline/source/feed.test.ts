@@ -212,7 +212,7 @@ describe('the feed', () => {
     const listen = (): void => {
       feed.firstUses.onFirstUse = (id, at) => {
         asked.push(`${id} at ${at.commitLsn}:${at.index}`);
-        return id === 7 ? undefined : { before: shape, after: shape, at };
+        return id === 7 ? undefined : { schemaChange: { before: shape, after: shape, at } };
       };
     };
     listen();

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { toLsn } from '../../../src/core/lsn.ts';
 import type { Partings } from '../../../src/core/partings.ts';
-import { schemaSteps } from '../../../src/core/schema-change.ts';
+import { schemaSteps, type ShapeDifference } from '../../../src/core/schema-change.ts';
 import type { RawRelation } from '../../../src/pgoutput/messages.ts';
 import { ShapesInUse } from '../../../src/pipeline/source/used-shapes.ts';
 import type { CatalogColumn } from '../../../src/postgres/catalog.ts';
@@ -36,15 +36,7 @@ function shapes(
     partings: () => partings,
     logger: silent,
   });
-  const used = async ({
-    id = 1,
-    name = 't',
-    columns,
-    at,
-    xid = 100,
-    alteredBy = 0,
-    epoch = 0,
-  }: Described) => {
+  const described = ({ id = 1, name = 't', columns, alteredBy = 0 }: Omit<Described, 'at'>) => {
     const raw: RawRelation = {
       id,
       schema: 'public',
@@ -66,22 +58,42 @@ function shapes(
       number,
       columnXid: alteredBy,
     })) as unknown as CatalogColumn[];
-    await inUse.came(raw, {
-      enrichment: { relationId: id, key: undefined, types: new Map() },
-      columns: catalog,
-      xid,
-    });
-    const change = inUse.firstUse(id, { epoch, commitLsn: toLsn(BigInt(at[0])), index: at[1] });
-    return change && schemaSteps(change.before, change.after).map(({ change: word }) => word);
+    const enrichment = { relationId: id, key: undefined, types: new Map() };
+    return { raw, known: { enrichment, columns: catalog } };
   };
-  return { used, write: () => inUse.write(), store };
+  const first = async ({ at, xid = 100, epoch = 0, ...what }: Described) => {
+    const { raw, known } = described(what);
+    await inUse.came(raw, { ...known, xid });
+    return inUse.firstUse(raw.id, { epoch, commitLsn: toLsn(BigInt(at[0])), index: at[1] });
+  };
+  /** What is told. */
+  const used = async (what: Described) => {
+    const { schemaChange } = (await first(what)) ?? {};
+    return schemaChange && wordsOf(schemaChange);
+  };
+  /** What is not, of each look that rows had before. */
+  const usedUntold = async (what: Described) => (await first(what))?.untold?.map(wordsOf);
+  /** A backfill's rows, behind the transaction committed at `behind`. */
+  const read = (what: Omit<Described, 'at' | 'xid'>, behind: number) => {
+    const { raw, known } = described(what);
+    const last = { epoch: what.epoch ?? 0, commitLsn: toLsn(BigInt(behind)) };
+    return inUse.read(raw, known, last).untold?.map(wordsOf);
+  };
+  return { used, usedUntold, read, inUse, write: () => inUse.write(), store };
 }
+
+const wordsOf = ({ before, after }: ShapeDifference): string =>
+  schemaSteps(before, after)
+    .map(({ change, ...what }) =>
+      [change, ...Object.values(what).filter((each) => typeof each === 'string')].join(' '),
+    )
+    .join(', ');
 
 test('the first shape of a table and an equal one are told to nobody, another one is', async () => {
   const { used } = shapes();
   expect(await used({ columns: { id: 1 }, at: [10, 0] })).toBeUndefined();
   expect(await used({ columns: { id: 1 }, at: [11, 0] })).toBeUndefined();
-  expect(await used({ columns: { id: 1, a: 2 }, at: [12, 3] })).toEqual(['column_added']);
+  expect(await used({ columns: { id: 1, a: 2 }, at: [12, 3] })).toBe('column_added a');
   expect(await used({ columns: { id: 1, a: 2 }, at: [13, 0] })).toBeUndefined();
 });
 
@@ -98,27 +110,26 @@ test('read again, before a crash had all of it on the disk or after, the same is
     write();
     return told;
   };
-  expect(await tell(first)).toEqual([undefined, ['column_added'], ['column_renamed']]);
+  expect(await tell(first)).toEqual([undefined, 'column_added a', 'column_renamed a b']);
   const second = shapes({ store: first.store });
-  expect(await tell(second)).toEqual([undefined, ['column_added'], ['column_renamed']]);
+  expect(await tell(second)).toEqual([undefined, 'column_added a', 'column_renamed a b']);
   // A server sends a Relation at its first use on a connection, wherever that is.
   const third = shapes({ store: first.store });
   expect(await third.used({ columns: { id: 1 }, at: [11, 0] })).toBeUndefined();
-  expect(await third.used(story[1]!)).toEqual(['column_added']);
+  expect(await third.used(story[1]!)).toBe('column_added a');
   expect(await third.used({ columns: { id: 1, b: 2 }, at: [14, 0] })).toBeUndefined();
   // By then the catalog knew a later column under the name: what had been proved stands.
   const late = shapes({ store: first.store });
-  expect(await late.used({ ...story[2]!, alteredBy: 200 })).toEqual(['column_renamed']);
+  expect(await late.used({ ...story[2]!, alteredBy: 200 })).toBe('column_renamed a b');
 });
 
 test('an attribute that was altered in the transaction or after it is not known to be the same', async () => {
   for (const alteredBy of [100, 101]) {
     const { used } = shapes();
     await used({ columns: { id: 1, a: 2 }, at: [10, 0], xid: 90 });
-    expect(await used({ columns: { id: 1, b: 2 }, at: [12, 0], alteredBy })).toEqual([
-      'column_dropped',
-      'column_added',
-    ]);
+    expect(await used({ columns: { id: 1, b: 2 }, at: [12, 0], alteredBy })).toBe(
+      'column_dropped a, column_added b',
+    );
   }
 });
 
@@ -141,11 +152,10 @@ test('shapes of a lost history, of another server and of another database are no
 test('a table that was made anew is compared with the one that had its name, one that was renamed with itself', async () => {
   const { used, write, store } = shapes();
   await used({ columns: { id: 1, a: 2 }, at: [10, 0] });
-  expect(await used({ id: 2, columns: { id: 1, b: 2 }, at: [12, 0] })).toEqual([
-    'column_dropped',
-    'column_added',
-  ]);
-  expect(await used({ id: 2, name: 'u', columns: { id: 1, b: 2 }, at: [14, 0] })).toEqual(['table_renamed']);
+  expect(await used({ id: 2, columns: { id: 1, b: 2 }, at: [12, 0] })).toBe(
+    'column_dropped a, column_added b',
+  );
+  expect(await used({ id: 2, name: 'u', columns: { id: 1, b: 2 }, at: [14, 0] })).toBe('table_renamed');
   write();
   const again = shapes({ store });
   expect(await again.used({ id: 3, name: 'u', columns: { id: 1, b: 2 }, at: [16, 0] })).toBeUndefined();
@@ -159,11 +169,11 @@ test('a store that does not take them is said, and what is known here is told al
     throw new Error('database is locked');
   };
   write();
-  expect(await used({ columns: { id: 1, a: 2 }, at: [12, 0] })).toEqual(['column_added']);
+  expect(await used({ columns: { id: 1, a: 2 }, at: [12, 0] })).toBe('column_added a');
   store.usedShapes.add = add;
   write();
   const again = shapes({ store });
-  expect(await again.used({ columns: { id: 1 }, at: [14, 0] })).toEqual(['column_dropped']);
+  expect(await again.used({ columns: { id: 1 }, at: [14, 0] })).toBe('column_dropped a');
 });
 
 test('of a table so many shapes are kept that a crash finds the ones before', async () => {
@@ -174,4 +184,61 @@ test('of a table so many shapes are kept that a crash finds the ones before', as
   }
   const kept = store.usedShapes.of(OWNER, { relationId: 1, schema: 'public', table: 't' });
   expect(kept.map(({ at }) => at.commitLsn)).toEqual(Array.from({ length: 16 }, (_, n) => BigInt(94 + n)));
+});
+
+test('what a backfill reads is compared with the rows of the stream, and with what was read since, and told to nobody', async () => {
+  const { used, usedUntold, read } = shapes();
+  await used({ columns: { id: 1, a: 2 }, at: [10, 0] });
+  expect(read({ columns: { id: 1, a: 2 } }, 10)).toBeUndefined();
+  expect(read({ columns: { id: 1, b: 2 } }, 10)).toEqual(['column_renamed a b']);
+  // Behind the same transaction, whatever altered the catalog last: it is of now.
+  expect(read({ columns: { id: 1, c: 2 }, alteredBy: 200 }, 10)).toEqual([
+    'column_renamed b c',
+    'column_renamed a c',
+  ]);
+  expect(read({ columns: { id: 1, c: 2 } }, 10)).toEqual(['column_renamed b c', 'column_renamed a c']);
+  expect(read({ columns: { id: 1, d: 2 } }, 10)).toHaveLength(3);
+  // The stream's rows tell of what the stream's rows were before.
+  expect(await used({ columns: { id: 1, c: 2 }, at: [20, 0] })).toBe('column_renamed a c');
+  expect(await usedUntold({ columns: { id: 1, c: 2 }, at: [20, 0] })).toEqual([
+    'column_renamed d c',
+    'column_renamed b c',
+  ]);
+  expect(read({ columns: { id: 1, c: 2 } }, 20)).toBeUndefined();
+});
+
+test('of a table that only backfills have read its next rows are compared with those, after a restart too', async () => {
+  const { read, write, store } = shapes();
+  expect(read({ columns: { id: 1, a: 2 } }, 10)).toBeUndefined();
+  write();
+  const again = shapes({ store });
+  expect(again.read({ columns: { id: 1, b: 2 } }, 10)).toEqual(['column_renamed a b']);
+  expect(await again.usedUntold({ columns: { id: 1, b: 2 }, at: [12, 0] })).toEqual(['column_renamed a b']);
+  expect(await again.used({ columns: { id: 1, b: 2 }, at: [12, 0] })).toBeUndefined();
+  // What was lost with its history, or read of another table, is nothing.
+  const parted = shapes({ store, partings: [{ epoch: 1, lsn: toLsn(5n) }] });
+  expect(parted.read({ columns: { id: 1, b: 2 }, epoch: 1 }, 6)).toBeUndefined();
+  expect(again.read({ id: 2, name: 'u', columns: { id: 1, c: 2 } }, 12)).toBeUndefined();
+});
+
+test('a table of which no row has come is compared with what it looked like before', async () => {
+  const { used, usedUntold, inUse } = shapes();
+  const t = { relationId: 1, schema: 'public', table: 't' };
+  const look = (columns: Readonly<Record<string, number>>) => ({
+    ...t,
+    columns: Object.entries(columns).map(([name, number]) => ({
+      name,
+      type: TEXT,
+      typeModifier: -1,
+      number,
+    })),
+  });
+  expect(inUse.isUnseen(t)).toBe(true);
+  inUse.looked([look({ id: 1, a: 2 })], { epoch: 0, commitLsn: toLsn(10n) });
+  expect(inUse.isUnseen(t)).toBe(false);
+  // One that was made anew under its name is another one.
+  expect(inUse.isUnseen({ ...t, relationId: 2 })).toBe(true);
+  inUse.looked([look({ id: 1, c: 2 })], { epoch: 0, commitLsn: toLsn(11n) });
+  expect(await usedUntold({ columns: { id: 1, b: 2 }, at: [12, 0] })).toEqual(['column_renamed a b']);
+  expect(await used({ columns: { id: 1, b: 2 }, at: [12, 0] })).toBeUndefined();
 });

@@ -114,6 +114,7 @@ test('a route of a webhook is called by its path and by the row’s values, neve
     code: 'ROUTE_UNKNOWN',
   });
   expect(by.open('https://example.com/in/t/a')).toMatchObject({ code: 'ROUTE_UNKNOWN' });
+  expect(by.open((id as string).replace('example', 'another'))).toMatchObject({ code: 'ROUTE_UNKNOWN' });
 });
 
 test('tables whose routes differ in headers alone have routes of their own', async () => {

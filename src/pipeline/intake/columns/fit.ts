@@ -39,11 +39,10 @@ export function expectFit(
  * look was known, a column with a new name may be any: it goes out where the configuration lists it.
  */
 function expectKept(relation: Relation, rules: ColumnRules, listed: readonly string[] | undefined): void {
-  const { schemaChange } = relation;
-  if (schemaChange === undefined) return;
   const isKept = (name: string): boolean => rules.mask.has(name) || rules.exclude.includes(name);
   const keyOf = (name: string): string => (rules.mask.has(name) ? 'mask' : 'exclude_columns');
-  for (const step of schemaSteps(schemaChange.before, schemaChange.after)) {
+  const differences = [...(relation.untold ?? []), ...(relation.schemaChange ? [relation.schemaChange] : [])];
+  for (const step of differences.flatMap(({ before, after }) => schemaSteps(before, after))) {
     if (step.change !== 'column_renamed' || !isKept(step.from) || isKept(step.to)) continue;
     throw rulesUnusable(rules, relation, {
       message: `the column "${step.from}", whose values stay here, is now called "${step.to}"`,
@@ -52,13 +51,15 @@ function expectKept(relation: Relation, rules: ColumnRules, listed: readonly str
   }
   const goesOutUnasked = (name: string): boolean =>
     !isKept(name) && (listed === undefined || (!listed.includes(name) && relation.key.includes(name)));
-  for (const column of schemaChange.before.columns.filter(({ name }) => isKept(name))) {
-    const other = possibleNames(schemaChange, column).find(({ name }) => goesOutUnasked(name));
-    if (other === undefined) continue;
-    throw rulesUnusable(rules, relation, {
-      message: `the column "${other.name}" is new, and nobody knows whether it is "${column.name}" under another name, whose values stay here: the table changed again soon after a change`,
-      hint: `name "${other.name}" beside "${column.name}" under ${keyOf(column.name)}, or, if its values may go out, list the table's columns that do under \`columns\``,
-    });
+  for (const difference of differences) {
+    for (const column of difference.before.columns.filter(({ name }) => isKept(name))) {
+      const other = possibleNames(difference, column).find(({ name }) => goesOutUnasked(name));
+      if (other === undefined) continue;
+      throw rulesUnusable(rules, relation, {
+        message: `nobody knows whether the column "${other.name}" is "${column.name}" under another name, whose values stay here: the table changed again soon after a change`,
+        hint: `name "${other.name}" beside "${column.name}" under ${keyOf(column.name)}, or, if its values may go out, list the table's columns that do under \`columns\``,
+      });
+    }
   }
 }
 

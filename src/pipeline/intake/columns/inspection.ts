@@ -14,8 +14,9 @@ import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { compileColumn } from '../../../postgres/values/values.ts';
 import type { SinkSettings } from '../../settings.ts';
 import { actionsBeside } from '../route-identity.ts';
-import { masksFor, wantedActions } from '../table-plan.ts';
-import { readPresentTable, type PresentTable } from '../where-server/present-table.ts';
+import { readSentTable, type SentTable } from '../sent-table.ts';
+import { masksFor } from '../table-plan.ts';
+import { wantedActions } from '../taken-actions.ts';
 import { expectTold } from './told-changes.ts';
 import { digestOf } from './masked.ts';
 import { rowMembers } from './row-members.ts';
@@ -38,7 +39,12 @@ export async function inspectMessages(
     const findings = await inspectUses(client, uses, settings.publication.name);
     return findings.length > 0
       ? findings
-      : [passed('messages', `column rules and formats fit ${uses.length} tables`)];
+      : [
+          passed(
+            'messages',
+            `column rules and formats fit ${uses.length} ${uses.length === 1 ? 'table' : 'tables'}`,
+          ),
+        ];
   });
 }
 
@@ -59,8 +65,8 @@ const usesOf = (sinks: readonly SinkSettings[], tables: readonly TableName[]): U
 async function inspectUses(client: Client, uses: readonly Use[], publication: string): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const use of uses) {
-    const present = await readPresentTable(client, use.table, publication);
-    const fault = present && faultOf(use, present);
+    const sent = await readSentTable(client, use.table, publication);
+    const fault = sent && faultOf(use, sent);
     if (fault === undefined) continue;
     const { code, message: detail, hint: cure } = fault;
     const title = `messages of sink "${use.sink.name}" for ${formatTableName(use.name)}`;
@@ -82,7 +88,7 @@ const NOWHERE: Envelope = {
 };
 
 /** What would halt the sink at the table's next row. */
-function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: PresentTable) {
+function faultOf({ sink, table, name }: Use, { relation, known }: SentTable) {
   const options = optionsFor(name, sink.tables);
   const masks = masksFor(name, sink);
   const format: MessageFormat = formats[sink.format];
@@ -105,7 +111,7 @@ function faultOf({ sink, table, name }: Use, { relation, isPartitioned }: Presen
     });
     const grouping = sink.messageGrouping ? (options?.groupColumns ?? relation.key) : [];
     for (const column of grouping) digestOf(relation, column, masks);
-    if (wantedActions(name, sink).includes('update') && !isPartitioned)
+    if (wantedActions(name, sink).includes('update') && !known.isPartitioned)
       expectTold(relation, options?.rules, table);
     return undefined;
   } catch (error) {

@@ -15,7 +15,7 @@ import { compareWithServer } from './comparison.ts';
 import { DISAGREEMENT_CODES, wordsOf } from './disagreement.ts';
 import { readPresentTable, type PresentTable } from './present-table.ts';
 import { compileTableFilter, filtersFor, hasFilter } from '../table-filter.ts';
-import { wantedActions } from '../table-plan.ts';
+import { wantedActions } from '../taken-actions.ts';
 import { blindnessFindings, outsideIdentity, type Blindness } from '../where-identity.ts';
 
 /** A filter for one table that it is used for, which the sink reads under this name. */

@@ -1,30 +1,30 @@
 // The messages that a sink makes of the tables of its database, as these are now: by the plan of each table, which also renders them.
 // It asks the catalog, and needs neither slot, publication nor service.
 import type { Client } from 'pg';
-import type { Action, Column, Relation } from '../../../core/change.ts';
+import type { Action, MessageAction, Relation } from '../../../core/change.ts';
 import { TailraceError } from '../../../core/errors.ts';
 import type { JsonType } from '../../../core/json-type.ts';
 import { didYouMean, nearestName } from '../../../core/nearest-name.ts';
 import { nameFor } from '../../../core/partitions.ts';
 import { formatTableName, namedTables, type TableName } from '../../../core/selection.ts';
 import type { Envelope, RowKnowledge } from '../../../formats/format.ts';
-import { readTableKnowledge, type TableKnowledge } from '../../../postgres/column-knowledge.ts';
+import type { TableKnowledge } from '../../../postgres/column-knowledge.ts';
 import { listTables, tableKey } from '../../../postgres/preflight/tables.ts';
 import type { Sink } from '../../../sinks/sink.ts';
 import type { Pending } from '../../delivery/pending.ts';
 import { Routes } from '../../delivery/routes.ts';
 import { Barriers } from '../../delivery/table-order.ts';
 import { Unsettled } from '../../delivery/unsettled.ts';
+import { readSentTable } from '../../intake/sent-table.ts';
 import { formatting } from '../../intake/sink-intake.ts';
 import { compileTablePlan, type PlanPorts, type TablePlan } from '../../intake/table-plan.ts';
-import { readPresentTable } from '../../intake/where-server/present-table.ts';
 import type { SinkSettings } from '../../settings.ts';
 
 /** A message of one table and action. */
-export type DescribedMessage = { readonly action: Action; readonly type: JsonType };
+export type DescribedMessage = { readonly action: MessageAction; readonly type: JsonType };
 
 export type DescribedTable = {
-  /** The name that the sink reads it by. */
+  /** The name that the sink reads it by; without a schema: what is around the changes of all tables. */
   readonly table: TableName;
   readonly messages: readonly DescribedMessage[];
 };
@@ -46,14 +46,22 @@ export async function describeTables(
   const { settings, publication } = options;
   const described: DescribedTable[] = [];
   for (const table of await tablesOf(client, settings)) {
-    const present = await readPresentTable(client, table, publication);
-    const known = await readTableKnowledge(client, table, publication);
+    const sent = await readSentTable(client, table, publication);
     // Dropped meanwhile.
-    if (present === undefined || known === undefined) continue;
-    const messages = describeMessages(asSent(present.relation, known), known, options);
+    if (sent === undefined) continue;
+    const messages = describeMessages(sent.relation, sent.known, options);
     if (messages.length > 0) described.push({ table, messages });
   }
-  return described;
+  return described.length === 0 ? [] : [...described, ...aroundThem(options)];
+}
+
+/** What begins and what ends transactions, in a sink that is told so. */
+function aroundThem({ settings, envelope, sink }: DescribeOptions): readonly DescribedTable[] {
+  const { format } = formatting(settings, envelope);
+  const form = format.transactions?.(settings.formatOptions, sink.encoding ?? 'json');
+  if (form === undefined) return [];
+  const messages = (['begin', 'commit'] as const).map((action) => ({ action, type: form.describe(action) }));
+  return [{ table: { schema: '', table: 'transaction' }, messages }];
 }
 
 /** Of partitions that are read by the name of a table above them, that table stands for all. */
@@ -76,29 +84,6 @@ async function tablesOf(client: Client, { name, selection }: SinkSettings): Prom
     const read = nameFor(selection, table);
     return read !== undefined && tableKey(read) === tableKey(table);
   });
-}
-
-/** With the columns that are sent alone, and their identity as it is where the rows are. */
-function asSent(relation: Relation, known: TableKnowledge): Relation {
-  const columns: Column[] = [];
-  const typeNames: (string | null)[] = [];
-  for (const [index, column] of relation.columns.entries()) {
-    const about = known.columns.find(({ name }) => name === column.name);
-    if (about?.isSent !== true) continue;
-    columns.push({ ...column, identity: about.identity !== 'none' });
-    typeNames.push(relation.typeNames?.[index] ?? null);
-  }
-  const key = relation.key.every((name) => columns.some((column) => column.name === name))
-    ? relation.key
-    : [];
-  return {
-    ...relation,
-    ...(known.isPartitioned && { partitioned: true }),
-    replicaIdentity: known.isFull ? 'full' : relation.replicaIdentity,
-    columns,
-    typeNames,
-    key,
-  };
 }
 
 function describeMessages(

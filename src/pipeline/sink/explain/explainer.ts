@@ -99,6 +99,7 @@ export class Explainer implements WalkPorts {
       isPartDone: () => false,
       readFrames,
       staysLong: false,
+      tellsTransactions: false,
       compiling: (compile) => (relation, isKeyProven, isRead) =>
         this.#compiled(relation, () => compile(relation, isKeyProven, isRead)),
       witness: {
@@ -118,7 +119,7 @@ export class Explainer implements WalkPorts {
 
   marker: WalkPorts['marker'] = (transaction, message) => this.intake.marker(transaction, message);
   markersLost: WalkPorts['markersLost'] = (transaction) => this.intake.markersLost(transaction);
-  committed: WalkPorts['committed'] = (transaction) => this.intake.committed(transaction);
+  committed: WalkPorts['committed'] = (commit) => this.intake.committed(commit);
   letIn: WalkPorts['letIn'] = (signal) => this.intake.letIn(signal);
 
   relation(relation: Relation): void {

@@ -1,5 +1,5 @@
 // A message as it would leave: where to, in which group, in which bytes, or as which dead letter.
-import type { Action } from '../../../core/change.ts';
+import type { MessageAction } from '../../../core/change.ts';
 import { plainJson } from '../../../core/encoding.ts';
 import type { DeliveryError } from '../../../core/errors.ts';
 import type { Sink } from '../../../sinks/sink.ts';
@@ -8,7 +8,7 @@ import type { Pending } from '../../delivery/pending.ts';
 import type { RowIntake } from '../../intake/row-intake.ts';
 
 export type SeenMessage = {
-  readonly action: Action;
+  readonly action: MessageAction;
   readonly route: string;
   readonly group: string;
   readonly idempotencyKey: string;

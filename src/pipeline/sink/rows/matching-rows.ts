@@ -9,7 +9,7 @@ import { OldRows } from '../../../pgoutput/old-rows.ts';
 import { asRead, joined } from '../../../pgoutput/row-keys.ts';
 import type { LoggedRow, WalkPorts } from '../../intake/log-walker.ts';
 import { compileTableFilter, type TableFilter } from '../../intake/table-filter.ts';
-import { readAs } from '../../intake/table-plan.ts';
+import { readAs } from '../../intake/read-as.ts';
 import { passesNowOrBefore } from '../../intake/where.ts';
 import type { PlacedFilter, SinkSettings } from '../../settings.ts';
 import { changeOf, isRelationOf, keyIndexes, keysOf } from './followed-rows.ts';

@@ -94,7 +94,7 @@ export class SecondWalk implements WalkPorts {
 
   marker: WalkPorts['marker'] = (transaction, message) => this.#ports.intake.marker(transaction, message);
   markersLost: WalkPorts['markersLost'] = (transaction) => this.#ports.intake.markersLost(transaction);
-  committed: WalkPorts['committed'] = (transaction) => this.#ports.intake.committed(transaction);
+  committed: WalkPorts['committed'] = (commit) => this.#ports.intake.committed(commit);
   letIn: WalkPorts['letIn'] = (signal) => this.#ports.intake.letIn(signal);
   relation: WalkPorts['relation'] = (relation) => {
     this.#ports.followed.relation(relation);

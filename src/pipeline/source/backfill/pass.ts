@@ -38,9 +38,11 @@ export type PassedTable = ReadAheadOf & {
   readonly table: BackfillTable;
   /** In the chunk's rows, the columns of the watch's key. */
   readonly keyIndexes: readonly number[];
-  /** How its rows are described in the log. */
-  readonly description: { readonly relation: Buffer; readonly enrichment: Buffer };
+  /** How its rows are described in the log. Asked where the first are let in: until then the catalog may say otherwise. */
+  describe(): Description;
 };
+
+type Description = { readonly relation: Buffer; readonly enrichment: Buffer };
 
 /** altered, rewritten: chunk-reader.ts. */
 export type PassOutcome = 'read' | 'altered' | 'rewritten';
@@ -56,6 +58,7 @@ export class Pass {
   readonly #ports: PassPorts;
   readonly #what: PassedTable;
   readonly #state: Progressing;
+  #description: Description | undefined;
   /** How often the chunk at hand has been read. */
   #tries = 0;
   #waitsSinceMs: number | undefined;
@@ -173,7 +176,7 @@ export class Pass {
   }
 
   #append(held: Held, ahead: ReadAhead, admission: LetIn, isOverrun: boolean): void {
-    const { watch, table, name, description, reader } = this.#what;
+    const { watch, table, name, reader } = this.#what;
     const { chunk, part } = held;
     const { kept, partly } = admission;
     watch.forgetBefore(ahead.done(held, [...partly, ...watch.takeMovedInPart()]));
@@ -194,7 +197,10 @@ export class Pass {
     });
     this.#activeSinceMs = nowMs;
     // Without rows nothing could be ahead of them, or behind.
-    if (kept.length > 0) appendRows(this.#ports, { name, description, chunk, kept, progress: next });
+    if (kept.length > 0) {
+      const description = (this.#description ??= this.#what.describe());
+      appendRows(this.#ports, { name, description, chunk, kept, progress: next });
+    }
     reader.release(chunk);
     this.#state.progress = next;
   }

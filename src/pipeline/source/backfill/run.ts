@@ -21,6 +21,7 @@ import type { Followed } from '../../../postgres/connection/hosts.ts';
 import type { SourceLog } from '../log.ts';
 import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
+import type { ShapesInUse } from '../used-shapes.ts';
 import { maxMessageBytes } from '../stream-options.ts';
 import type { LiveFirst } from './live-first.ts';
 import { maxChunkRows } from './pace.ts';
@@ -44,6 +45,7 @@ export type BackfillConnection = {
   readonly serverVersion: number;
   readonly gate: StreamGate;
   readonly liveFirst: LiveFirst;
+  readonly shapes: ShapesInUse | undefined;
   /** The last one that was taken. */
   readonly look: () => Look | undefined;
   readonly logFailed: (error: unknown) => void;
@@ -114,6 +116,7 @@ export async function runBackfill(
         opened,
         feed: opened.feed,
         signals: options.signals,
+        shapes: connection.shapes,
         updatesAreTold: updatesAreTold(backfill, options),
         streamed,
         watching,

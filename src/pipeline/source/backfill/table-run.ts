@@ -17,9 +17,10 @@ import {
   TABLE_NOT_PUBLISHED,
   type BackfillTable,
 } from '../../../postgres/backfill/table.ts';
-import { enrichWithLineage } from '../../../postgres/catalog.ts';
+import { describeWithLineage } from '../../../postgres/catalog.ts';
 import type { LogSignals } from '../../../log/signals.ts';
 import type { LogFeed } from '../feed.ts';
+import type { ShapesInUse } from '../used-shapes.ts';
 import { noted } from './appending.ts';
 import { describeReads } from './chunk-block.ts';
 import { Pass, type PassedTable, type PassPorts, type Progressing } from './pass.ts';
@@ -39,6 +40,8 @@ export type TablePorts = PassPorts & {
   readonly watching: StreamWatch;
   readonly feed: Pick<LogFeed, 'messageOf'>;
   readonly signals: LogSignals;
+  /** Undefined: nobody wants to know how rows looked. */
+  readonly shapes: Pick<ShapesInUse, 'read'> | undefined;
   /** Do all who get the rows get updates of them, too? */
   readonly updatesAreTold: boolean;
   /** Writes the progress down, durably. */
@@ -130,12 +133,12 @@ async function passOver(
   ports: TablePorts,
   signal: AbortSignal,
 ): Promise<'read' | 'altered' | 'rewritten'> {
-  const { client, context, encoding, limits, watching, gate, feed } = ports;
+  const { client, context, encoding, limits, watching, gate, feed, opened, shapes } = ports;
   const { relation } = table;
   const indexes = table.key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));
   const isTold = indexes.length > 0 && !indexes.includes(-1);
   const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : [], ports);
-  const enrichment = await enrichWithLineage(client, relation, context);
+  const described = await describeWithLineage(client, relation, context);
   const what: PassedTable = {
     name: { schema: request.schema, table: request.table },
     table,
@@ -143,9 +146,15 @@ async function passOver(
     gone,
     watch,
     keyIndexes: isTold ? indexes : [],
-    description: describeReads(gone.length === 0 ? relation : knownByKey(table), enrichment, {
-      hasPlaces: table.key.length === 0,
-    }),
+    describe: () => {
+      const { lastCommitLsn: commitLsn } = opened.log.context;
+      const before = shapes?.read(relation, described, { epoch: opened.epoch, commitLsn });
+      return describeReads(
+        gone.length === 0 ? relation : knownByKey(table),
+        { ...described.enrichment, ...before },
+        { hasPlaces: table.key.length === 0 },
+      );
+    },
     reader: new ChunkReader(
       { table, where },
       {
@@ -155,7 +164,7 @@ async function passOver(
       },
     ),
   };
-  const { log } = ports.opened;
+  const { log } = opened;
   const noteWatched = (): void => {
     // Rows that are to be read once more are in no progress yet.
     if (watch.hasMovedInPart) return;

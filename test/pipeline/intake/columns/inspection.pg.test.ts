@@ -37,6 +37,7 @@ test('rules are held against the tables, partitions too, and what they need is s
       format: 'sequin',
       values: formats.sequin.values,
       messageGrouping: true,
+      backfill: {},
       destination: { type: 'sqs', config: { queue_name: 'items.fifo', tables: {} } },
     }) as unknown as SinkSettings;
   const inspected = (rules: Partial<ColumnRules>, table?: string) =>
@@ -80,7 +81,8 @@ test('formats are held against the tables: a column that is called like what a f
   await database.client.query(`
     create table kinds (id int primary key, kind text);
     create table unwrapped (id int primary key, __deleted bool);
-    create table plain (id int primary key, note text)`);
+    create table plain (id int primary key, note text);
+    create table unsent (id int primary key, kind text generated always as ('x') stored)`);
   const settings = databaseSettings(database);
   const found = async (tables: readonly string[], format: object, destination: object = {}) => {
     const sink = {
@@ -91,6 +93,7 @@ test('formats are held against the tables: a column that is called like what a f
       actions: ['insert', 'update', 'delete'],
       values: formats.sequin.values,
       messageGrouping: true,
+      backfill: {},
       destination: { type: 'sqs', config: { queue_name: 'all.fifo', tables: {}, ...destination } },
       ...format,
     } as unknown as SinkSettings;
@@ -103,11 +106,19 @@ test('formats are held against the tables: a column that is called like what a f
   // With queues of their own for each action nothing says which it was.
   const apart = { update: { queue_name: 'u.fifo' }, delete: { queue_name: 'd.fifo' } };
   expect(await found(all, { format: 'pg2sqs', formatOptions: {} }, apart)).toEqual([fits]);
+  // What the table takes counts, with all that comes out beside it.
+  const pattern = tablePattern({ schema: 'public', table: 'kinds' });
+  const inserts = { format: 'pg2sqs', formatOptions: {}, tables: [{ pattern, actions: ['insert'] }] };
+  expect(await found(['kinds'], inserts)).toEqual([clash('kinds')]);
+  const beside = { insert: { queue_name: 'i.fifo' } };
+  expect(await found(['kinds'], inserts, beside)).toEqual([fits]);
   const unwrap = formats.debezium.options!.parse({ debezium: { unwrap: true } });
   expect(await found(all, { format: 'debezium', formatOptions: unwrap })).toEqual([clash('unwrapped')]);
   const inside = { data: { format: 'pg2sqs', options: {} } };
   expect(await found(all, { format: 'cloudevents', formatOptions: inside })).toEqual([clash('kinds')]);
   expect(await found(['plain'], { format: 'debezium', formatOptions: unwrap })).toEqual([fits]);
+  // Of a column that is not sent there is no message.
+  expect(await found(['unsent'], { format: 'pg2sqs', formatOptions: {} })).toEqual([fits]);
   // The envelope of this one has a place for every column.
   expect(await found(all, { format: 'sequin' })).toEqual([]);
 });

@@ -271,26 +271,31 @@ const ROUTE = {
 /** The table, one of whose columns was called `email` before. */
 const renamed = (to: string): Buffer[] => changedTo(['id', to, 'note'], (_, i) => i + 1);
 
-/** From `id, email, note`. `numberOf`: of an attribute; undefined: not known. */
+/**
+ * From `id, email, note` of `t1`. `numberOf`: of an attribute; undefined: not known. `to`: the table's name from now on. `isUntold`: the
+ * rows from before came from a backfill.
+ */
 const changedTo = (
   names: readonly string[],
   numberOf: (name: string, i: number) => number | undefined,
+  { to = 't1', isUntold = false }: { readonly to?: string; readonly isUntold?: boolean } = {},
 ): Buffer[] => {
-  const shape = (names: readonly string[]) => ({
+  const shape = (names: readonly string[], table: string) => ({
     relationId: 1,
     schema: 'public',
-    table: 't1',
+    table,
     columns: names.map((name, i) => {
       const number = numberOf(name, i);
       return { name, type: TEXT, typeModifier: -1, ...(number !== undefined && { number }) };
     }),
     key: ['id'],
   });
+  const [before, after] = [shape(['id', 'email', 'note'], 't1'), shape(names, to)];
   return [
     relationMessage({
       id: 1,
       schema: 'public',
-      table: 't1',
+      table: to,
       identity: 'd',
       columns: names.map((name) => ({ name, type: TEXT, identity: name === 'id' })),
     }),
@@ -298,11 +303,9 @@ const changedTo = (
       relationId: 1,
       key: ['id'],
       types: new Map(),
-      schemaChange: {
-        before: shape(['id', 'email', 'note']),
-        after: shape(names),
-        at: { commitLsn: toLsn(100n), index: 0 },
-      },
+      ...(isUntold
+        ? { untold: [{ before, after }] }
+        : { schemaChange: { before, after, at: { commitLsn: toLsn(100n), index: 0 } } }),
     }),
   ];
 };
@@ -404,6 +407,64 @@ describe('the sink halts, and says where and what to do,', () => {
     expect((halt as Error).message).toContain(PLACE);
     expect((halt as Error).message).toMatch(message);
     expect((halt as Error).message).not.toContain('alice');
+  });
+
+  test.each([
+    ['it is masked', masks({ email: { kind: 'redact' } }), {}, ['id', 'email', 'note'], '"email"'],
+    ['it is excluded', { exclude: ['email'] }, {}, ['id', 'email', 'note'], '"email"'],
+    ['it is not listed', {}, { columns: ['id', 'email'] }, ['id', 'email', 'note'], '"note"'],
+    ['it has another name, too', masks({ email: { kind: 'null' } }), {}, ['id', 'mail', 'note'], '"mail"'],
+  ] as const)(
+    'where a table is renamed and a column of it would go out that stayed here under the old name, as %s',
+    async (_, rules, options, names, column) => {
+      const settings = tableWith(rules, options);
+      const to = (name: string, isUntold = false) =>
+        changedTo(names, (_, i) => i + 1, { to: name, isUntold });
+      const haltOf = (rows: readonly Buffer[]) =>
+        letIn(settings, [...rows, row]).catch((error: unknown) => error);
+      const halt = await haltOf(to('t2'));
+      expect(await haltOf(to('t2', true))).toEqual(halt);
+      expect(halt).toMatchObject({
+        code: 'COLUMN_RULES_UNUSABLE',
+        hint: expect.stringMatching(/^name public\.t2 beside public\.t1 under tables/),
+      });
+      expect((halt as Error).message).toContain(
+        `${PLACE} cannot be used for public.t2, as it is at this change: the table public.t1 is now called public.t2, and nothing says that ${column} stays here under that name, too`,
+      );
+      // The cure, and what may go out.
+      const [former] = settings.tables!;
+      const named = (more: Partial<TableOptions>) => ({
+        ...settings,
+        tables: [former!, { ...former!, ...more, pattern: tablePattern({ schema: 'public', table: 't2' }) }],
+      });
+      const stays = {
+        place: PLACE,
+        ...NO_RULES,
+        exclude: names.filter((name) => name !== 'id'),
+      };
+      const bodies = async (more: Partial<TableOptions>) =>
+        bodiesOf(await letIn(named(more), [...to('t2'), row])).map(({ record }) =>
+          Object.keys(record as object),
+        );
+      const { columns: __, ...unlisted } = former!;
+      expect(await bodies({ ...unlisted, rules: stays })).toEqual([['id']]);
+      expect(await bodies({ columns: [...names], rules: { ...stays, exclude: [] } })).toEqual([[...names]]);
+    },
+  );
+
+  test('where a table with a filter of its own is renamed, and none is for the new name', async () => {
+    const { settings } =
+      await loadText(`databases: [{ name: d, database: d, hostname: h, slot: { name: s }, publication: { name: p } }]
+sinks: [{ name: s, tables: [{ name: public.t1, where: "note = 'x'" }], destination: { type: sqs, queue_name: q } }]`);
+    const [{ tables }] = settings.sinks as [SinkSettings];
+    const rows = [...changedTo(['id', 'email', 'note'], (_, i) => i + 1, { to: 't2' }), row];
+    const halt = await letIn({ tables }, rows).catch((error: unknown) => error);
+    expect((halt as Error).message).toMatch(
+      /public\.t1 is now called public\.t2, and no filter is for that name/,
+    );
+    expect(halt).toMatchObject({
+      hint: expect.stringMatching(/name public\.t2 beside public\.t1 .* with its `where`/),
+    });
   });
 
   test('where rows are told apart by a masked column, and there is no key', async () => {
@@ -569,7 +630,8 @@ describe('where nobody knows which attributes the columns were', () => {
   const kept = masks({ email: { kind: 'redact' } });
   const unknown = (names: readonly string[], rules: Rules = kept, columns?: readonly string[]) =>
     letIn(tableWith(rules, columns === undefined ? {} : { columns }), [
-      ...changedTo(names, () => undefined),
+      // Of the key it is known.
+      ...changedTo(names, (name) => (name === 'id' ? 1 : undefined)),
       insertMessage(
         1,
         names.map((name) => (name === 'id' ? '1' : `of ${name}`)),
@@ -579,14 +641,11 @@ describe('where nobody knows which attributes the columns were', () => {
   test.each([
     ['in the place of a masked one', ['id', 'mail', 'note']],
     ['behind, while another one is gone', ['id', 'email', 'mail']],
-    ['under names that columns have changed with each other', ['id', 'note', 'email', 'mail']],
     ['before others that are there still', ['id', 'mail', 'email', 'note']],
   ])('a column with a new name halts the sink %s', async (_, names) => {
     await expect(unknown(names)).rejects.toMatchObject({
       code: 'COLUMN_RULES_UNUSABLE',
-      message: expect.stringMatching(
-        /"mail" is new, and nobody knows whether it is "email" under another name/,
-      ),
+      message: expect.stringMatching(/nobody knows whether the column "mail" is "email" under another name/),
       hint: expect.stringMatching(/name "mail" beside "email" under mask, or, .* under `columns`/),
     });
     const both = masks({ email: { kind: 'redact' }, mail: { kind: 'redact' } });
@@ -601,7 +660,19 @@ describe('where nobody knows which attributes the columns were', () => {
   test('a column behind all those that are there still is a new one', async () => {
     const h = await unknown(['id', 'email', 'note', 'mail']);
     expect(bodiesOf(h)[0]!.record).toEqual({ id: '1', email: '***', note: 'of note', mail: 'of mail' });
-    expect(bodiesOf(await unknown(['id', 'note']))[0]!.record).toEqual({ id: '1', note: 'of note' });
+  });
+
+  test.each([
+    ['where that may be gone', ['id', 'note']],
+    ['where they may have changed their names with each other', ['id', 'note', 'email']],
+    ['beside one with a new name', ['id', 'note', 'email', 'mail']],
+  ])('a column that the masked one may be by the name of another halts the sink %s', async (_, names) => {
+    const rules = masks({ email: { kind: 'redact' }, mail: { kind: 'redact' } });
+    await expect(unknown(names, rules)).rejects.toMatchObject({
+      message: expect.stringMatching(/whether the column "note" is "email" under another name/),
+    });
+    const listed = await unknown(names, rules, ['id', 'note']);
+    expect(bodiesOf(listed)[0]!.record).toEqual({ id: '1', note: 'of note' });
   });
 
   test('what is known of both is told apart', async () => {
@@ -613,6 +684,30 @@ describe('where nobody knows which attributes the columns were', () => {
     const h = await letIn(tableWith(kept), dropped);
     expect(bodiesOf(h)[0]!.record).toEqual({ id: '1', note: 'n', mail: 'm' });
   });
+});
+
+test('what nobody is told of halts the sink as well: rows that a backfill has read had the column under its old name', async () => {
+  const shape = (name: string) => ({
+    relationId: 1,
+    schema: 'public',
+    table: 't1',
+    columns: ['id', name].map((name, i) => ({ name, type: TEXT, typeModifier: -1, number: i + 1 })),
+  });
+  const untold = [
+    { before: shape('other'), after: shape('note') },
+    { before: shape('email'), after: shape('note') },
+  ];
+  const blocks = blocksOf(readsOf({ rows: [['1', 'alice@x.de']], untold }));
+  const settings = { ...tableWith(masks({ email: { kind: 'redact' } })), ddl: 'events' } as const;
+  await expect(sinkIntake({ settings, blocks }).walk()).rejects.toMatchObject({
+    message: expect.stringMatching(/"email", whose values stay here, is now called "note"/),
+  });
+  const both = tableWith(masks({ email: { kind: 'redact' }, note: { kind: 'redact' } }));
+  const named = sinkIntake({ settings: { ...both, ddl: 'events' }, blocks });
+  await named.walk();
+  expect(named.bodies().map(({ action, record }) => ({ action, record }))).toEqual([
+    { action: 'read', record: { id: '1', note: '***' } },
+  ]);
 });
 
 test('a renamed column goes on masked where both names have a rule, and rules for columns that are not there do nothing', async () => {

@@ -1,0 +1,200 @@
+// What begins and what ends a transaction, on its way into a sink: around what the sink takes, in the one group, at places of its own.
+import { expect, test } from 'vitest';
+import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import type { SinkSettings } from '../../../src/pipeline/settings.ts';
+import type { Step } from '../../../src/pipeline/intake/steps.ts';
+import { begin, commit } from '../../log/stream.ts';
+import { describeTable, oversizeFrame, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
+import { BLOCK_BYTES, blocksOf } from '../../support/log-blocks.ts';
+import { REJECTED } from '../../support/dispatcher.ts';
+import { insertMessage, logicalMessage, truncateMessage } from '../../support/pgoutput-messages.ts';
+import { patient } from '../../support/messages.ts';
+
+const FORMAT = {
+  format: 'wal2json',
+  formatOptions: { wal2json: { 'include-transaction': true, 'include-xids': true, 'include-lsn': true } },
+} as const;
+
+const T1 = { commitLsn: 100n, rows: 0 };
+const T2 = { commitLsn: 200n, rows: 0 };
+
+/** Of the sinks that read the table `t1` alone. */
+const selection = { includeTables: [{ schema: ['public'], table: ['t1'] }] };
+
+const TABLES = [...describeTable({ id: 1 }), ...describeTable({ id: 2, name: 'other' })];
+const row = (id: string, table = 1): Buffer => insertMessage(table, [id, 'x']);
+const other = (id: string): Buffer => row(id, 2);
+
+/** The sink reads the table `t1` alone. */
+async function letIn(blocks: readonly (readonly Buffer[])[], options: IntakeOptions = {}) {
+  const settings: Partial<SinkSettings> = { ...FORMAT, selection, ...options.settings };
+  const harness = sinkIntake({ ...options, settings, blocks: blocksOf(...blocks) });
+  await harness.walk();
+  return harness;
+}
+
+const summary = ({ action, transaction, index, waitsOn }: Pending): string =>
+  `${transaction.commitLsn}/${index} ${action}${waitsOn > 0 ? ` waits on ${waitsOn}` : ''}`;
+const summaries = (harness: { letIn(): Pending[] }): string[] => harness.letIn().map(summary);
+
+test('they stand around the changes that the sink takes, each message behind the one before it', async () => {
+  const h = await letIn([
+    [begin(T1), ...TABLES, other('a'), row('b'), row('c'), other('d'), commit(T1)],
+    [begin(T2), row('e'), commit(T2)],
+  ]);
+  expect(summaries(h)).toEqual([
+    '100/0 begin',
+    '100/1 insert waits on 1',
+    '100/2 insert waits on 1',
+    '100/4 commit waits on 1',
+    '200/0 begin waits on 1',
+    '200/0 insert waits on 1',
+    '200/1 commit waits on 1',
+  ]);
+  expect(new Set(h.letIn().map(({ group }) => group))).toEqual(new Set(['test']));
+  expect(new Set(h.letIn().map(({ idempotencyKey }) => idempotencyKey)).size).toBe(7);
+  expect(h.bodies().map((body) => [body['action'], body['lsn'], body['nextlsn']])).toEqual([
+    ['B', '0/64', undefined],
+    ['I', '0/64', undefined],
+    ['I', '0/64', undefined],
+    ['C', '0/64', expect.stringMatching(/^0\/[0-9A-F]+$/)],
+    ['B', '0/C8', undefined],
+    ['I', '0/C8', undefined],
+    ['C', '0/C8', expect.stringMatching(/^0\/[0-9A-F]+$/)],
+  ]);
+  await h.drained();
+  expect(h.settled.map(summary)).toEqual([
+    '100/0 begin',
+    '100/1 insert',
+    '100/2 insert',
+    '100/4 commit',
+    '200/0 begin',
+    '200/0 insert',
+    '200/1 commit',
+  ]);
+});
+
+test('a transaction of which the sink takes nothing has none', async () => {
+  const h = await letIn([
+    [begin(T1), ...TABLES, other('a'), commit(T1)],
+    [begin(T2), commit(T2)],
+  ]);
+  expect(summaries(h)).toEqual([]);
+  expect(h.walker.head.position).toMatchObject({ commitLsn: 200n, index: 1 });
+});
+
+test('nor has one whose rows a filter drops, though each has its own block', async () => {
+  const filter: Step = (rows) => {
+    for (const each of rows) rows.drop(each, 'where');
+  };
+  const h = await letIn([[begin(T1), ...TABLES, row('a')], [row('b')], [commit(T1)]], {
+    ports: { steps: { filter } },
+  });
+  expect(summaries(h)).toEqual([]);
+});
+
+test('until something of it is taken the head stays where it begins, and the log is needed from there', async () => {
+  const blocks = blocksOf([...TABLES, begin(T1), other('a')], [other('b'), other('c')], [row('d')]);
+  const h = sinkIntake({ settings: { ...FORMAT, selection }, blocks });
+  const heads: { index: number; block: number }[] = [];
+  for (const block of blocks) {
+    await h.walker.block(block, patient);
+    const { position, offset } = h.walker.head;
+    heads.push({ index: position.index, block: Math.floor(offset / BLOCK_BYTES) });
+  }
+  expect(heads).toEqual([
+    { index: 0, block: 0 },
+    { index: 0, block: 0 },
+    { index: 4, block: 3 },
+  ]);
+  expect(summaries(h)).toEqual(['100/0 begin', '100/3 insert waits on 1']);
+  expect(Math.floor(h.unsettled.oldest!.offset / BLOCK_BYTES)).toBe(0);
+});
+
+test('a TRUNCATE has its place among them, and so has what becomes a dead letter', async () => {
+  const h = await letIn(
+    [
+      [begin(T1), ...TABLES, truncateMessage([1]), oversizeFrame('insert', 1, 1 << 30), commit(T1)],
+      [begin(T2), row('b'), commit(T2)],
+    ],
+    { settings: { actions: ['insert', 'truncate'] } },
+  );
+  expect(summaries(h)).toEqual([
+    '100/0 begin',
+    '100/0 truncate waits on 1',
+    '100/1 insert waits on 2',
+    '100/2 commit waits on 1',
+    '200/0 begin waits on 1',
+    '200/0 insert waits on 2',
+    '200/1 commit waits on 1',
+  ]);
+  await h.drained();
+  expect(h.endpoint.accepted.map(({ body }) => (JSON.parse(body) as { action: string }).action)).toEqual([
+    'B',
+    'T',
+    'C',
+    'B',
+    'I',
+    'C',
+  ]);
+  expect(h.dead.map(({ message }) => summary(message))).toEqual(['100/1 insert']);
+});
+
+test('one that is refused is a dead letter, and what it stands before goes on', async () => {
+  const h = await letIn([[begin(T1), ...TABLES, row('a'), commit(T1)]], {
+    answer: ({ action }) => (action === 'begin' ? REJECTED : 'delivered'),
+  });
+  await h.drained();
+  expect(h.dead.map(({ message }) => summary(message))).toEqual(['100/0 begin']);
+  expect(h.endpoint.accepted).toHaveLength(2);
+});
+
+test('what a marker has the sink skip does not begin a transaction', async () => {
+  const skip = logicalMessage('tailrace:skip', '');
+  const h = await letIn([[begin(T1), ...TABLES, skip, row('a'), commit(T1)]]);
+  expect(summaries(h)).toEqual([]);
+});
+
+test('where reading begins inside a transaction only its end is told', async () => {
+  const blocks = blocksOf([begin(T1), ...TABLES, row('a')], [row('b'), commit(T1)]);
+  const h = sinkIntake({ settings: FORMAT, blocks });
+  // The relations are told of all the same, as in a segment's prologue.
+  const described = blocksOf(TABLES)[0]!;
+  await h.walker.block({ ...described, relationsOnly: true }, patient);
+  await h.walker.block(blocks[1]!, patient);
+  expect(summaries(h)).toEqual(['100/1 insert', '100/2 commit waits on 1']);
+});
+
+test('where a block begins behind Begin and before the first row the transaction begins there', async () => {
+  const blocks = blocksOf([begin(T1), ...TABLES], [row('a'), commit(T1)]);
+  const h = sinkIntake({ settings: FORMAT, blocks });
+  await h.walker.block({ ...blocksOf(TABLES)[0]!, relationsOnly: true }, patient);
+  await h.walker.block(blocks[1]!, patient);
+  expect(summaries(h)).toEqual(['100/0 begin', '100/0 insert waits on 1', '100/1 commit waits on 1']);
+});
+
+test('a first row whose beginning was settled before a restart remembers that, should the ledger be made anew before it settles', async () => {
+  const h = await letIn([[begin(T1), ...TABLES, row('a'), commit(T1)]], {
+    ports: { isPartDone: (_, index, part) => index === 0 && part === 'begin' },
+  });
+  expect(summaries(h)).toEqual(['100/0 insert', '100/1 commit waits on 1']);
+  expect(h.letIn()[0]!.settledParts).toEqual(['begin']);
+});
+
+test('parked ones are made again from the log', async () => {
+  const rows = Array.from({ length: 100 }, (_, i) => row(String(i)));
+  const h = await letIn([
+    [begin(T1), ...TABLES, ...rows, commit(T1)],
+    [begin(T2), row('e'), commit(T2)],
+  ]);
+  expect(
+    h
+      .letIn()
+      .slice(-4)
+      .every(({ isParked }) => isParked),
+  ).toBe(true);
+  await h.drained();
+  const bodies = h.endpoint.accepted.map(({ body }) => JSON.parse(body) as Record<string, unknown>);
+  expect(bodies.slice(-4).map(({ action }) => action)).toEqual(['C', 'B', 'I', 'C']);
+  expect(bodies.at(-1)).toMatchObject({ lsn: '0/C8', nextlsn: expect.any(String) as string });
+});

@@ -1,0 +1,173 @@
+// What begins and what ends transactions, in a sink that is stopped or killed after any message: each comes once, in one order.
+import { copyFileSync } from 'node:fs';
+import { expect, onTestFinished, test } from 'vitest';
+import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
+import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
+import { append, begin, commit } from '../../log/stream.ts';
+import { REFUSED, REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
+import { SINK } from '../../support/letters.ts';
+import { bodyOf } from '../../support/messages.ts';
+import { deleteMessage, insertMessage } from '../../support/pgoutput-messages.ts';
+import { openSinkRoom, TABLE, TestSink, type SinkRoom } from '../../support/sink-room.ts';
+import { waitFor } from '../../support/wait.ts';
+
+const SETTINGS = {
+  format: 'wal2json',
+  formatOptions: { wal2json: { 'include-transaction': true, 'include-lsn': true } },
+  actions: ['insert'],
+} as const;
+
+type Said = {
+  readonly action: string;
+  readonly lsn: string;
+  readonly columns?: readonly [{ readonly value: number }];
+};
+
+/** `B 100`, `I 1`. */
+const said = (body: string): string => {
+  const { action, lsn, columns } = JSON.parse(body) as Said;
+  return `${action} ${columns === undefined ? parseInt(lsn.slice(2), 16) : columns[0].value}`;
+};
+
+async function start(room: SinkRoom, answer: NonNullable<EndpointOptions['answer']> = () => 'delivered') {
+  const sink = new TestSink({ answer });
+  const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
+  runner.run().catch(() => undefined);
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopped ??= runner.stop(0));
+  onTestFinished(stop);
+  return { runner, stop, accepted: () => sink.endpoint.accepted.map(({ body }) => said(body)) };
+}
+
+/** The ledger as it is now is what the next process finds. */
+function ledgerNow({ options }: SinkRoom): () => void {
+  const copy = `${options.ledgerFile}.copy`;
+  copyFileSync(options.ledgerFile, copy);
+  return () => copyFileSync(copy, options.ledgerFile);
+}
+
+const isSettled = (room: SinkRoom) => (): boolean =>
+  room.signals.settled(room.options.slot).offset === room.signals.writtenEnd();
+
+const wanted = (id: number): Buffer => insertMessage(TABLE, [String(id), 'v']);
+const unwanted = (id: number): Buffer => deleteMessage(TABLE, { kind: 'key', row: [String(id), null] });
+
+/** Transactions over several blocks: with what the sink takes in the first row, later, and nowhere. */
+async function openRoom(settings: object = {}): Promise<SinkRoom> {
+  const room = await openSinkRoom({ ...SETTINGS, ...settings });
+  room.append(100, [wanted(1), unwanted(2), wanted(3)]);
+  const second = { commitLsn: 200n, rows: 0 };
+  append(room.log, [begin(second), unwanted(4)]);
+  append(room.log, [unwanted(5), wanted(6)]);
+  append(room.log, [wanted(7)]);
+  append(room.log, [commit(second)]);
+  room.append(300, [unwanted(8)]);
+  const fourth = { commitLsn: 400n, rows: 0 };
+  append(room.log, [begin(fourth)]);
+  append(room.log, [wanted(9), unwanted(10), commit(fourth)]);
+  return room;
+}
+
+const ALL = ['B 100', 'I 1', 'I 3', 'C 100', 'B 200', 'I 6', 'I 7', 'C 200', 'B 400', 'I 9', 'C 400'];
+
+test.each(['kill', 'stop'])(
+  'a %s after any message: what comes then is what is left, in the same order',
+  async (how) => {
+    for (let taken = 0; taken <= ALL.length; taken++) {
+      const room = await openRoom();
+      let [accepted, refusals] = [0, 0];
+      const first = await start(room, () => {
+        if (accepted < taken) accepted++;
+        else refusals++;
+        return refusals > 0 ? REFUSED : 'delivered';
+      });
+      const isOver = taken === ALL.length ? isSettled(room) : (): boolean => refusals > 1;
+      await waitFor(isOver, 'as many messages as there are to be');
+      const restore = ledgerNow(room);
+      await first.stop();
+      if (how === 'kill') restore();
+      const second = await start(room);
+      await waitFor(isSettled(room), 'everything to be settled');
+      await second.stop();
+      expect([first.accepted(), second.accepted()]).toEqual([ALL.slice(0, taken), ALL.slice(taken)]);
+    }
+  },
+);
+
+test('a transaction that is read to its middle, with nothing for the sink so far, is begun after a restart', async () => {
+  const room = await openSinkRoom(SETTINGS);
+  room.append(100, [wanted(1)]);
+  const transaction = { commitLsn: 200n, rows: 0 };
+  append(room.log, [begin(transaction), unwanted(2)]);
+  append(room.log, [unwanted(3)]);
+  const first = await start(room);
+  await waitFor(() => first.accepted().length === 3, 'the first transaction');
+  await first.stop();
+  append(room.log, [wanted(4), commit(transaction)]);
+  const second = await start(room);
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(second.accepted()).toEqual(['B 200', 'I 4', 'C 200']);
+});
+
+test('dead letters of what begins and ends a transaction are sent again by their keys, once', async () => {
+  const room = await openRoom();
+  const { deadLetters } = room.options.store;
+  const first = await start(room, ({ action }) =>
+    action === 'begin' || action === 'commit' ? REJECTED : 'delivered',
+  );
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(first.accepted()).toEqual(ALL.filter((each) => each.startsWith('I')));
+  const letters = deadLetters.list(SINK, {}, { limit: 100 });
+  expect(letters).toHaveLength(6);
+  await first.stop();
+  deadLetters.replay(SINK, {}, () => false);
+  const second = await start(room);
+  await waitFor(() => second.accepted().length === 6, 'the letters');
+  expect(second.accepted()).toEqual(ALL.filter((each) => !each.startsWith('I')));
+  expect(deadLetters.list(SINK, {}, { limit: 100 })).toEqual([]);
+});
+
+test('a dead letter of the beginning that is stored before a kill does not come again, and its first row does', async () => {
+  const room = await openRoom();
+  const { deadLetters } = room.options.store;
+  let restore: (() => void) | undefined;
+  const add = deadLetters.add.bind(deadLetters);
+  deadLetters.add = (letter, now) => {
+    add(letter, now);
+    restore ??= ledgerNow(room);
+  };
+  const first = await start(room, ({ action }) => (action === 'begin' ? REJECTED : REFUSED));
+  await waitFor(() => restore !== undefined, 'the letter');
+  await first.stop();
+  restore!();
+  const second = await start(room);
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(second.accepted()).toEqual(ALL.slice(1));
+});
+
+test.each([
+  { to: { from: 'earliest' }, first: 'B 100' },
+  { to: { from: 'lsn', lsn: 200n }, first: 'B 200' },
+  { to: { from: 'lsn', lsn: 201n }, first: 'B 400' },
+] as const)('after a rewind transactions come from the beginning of the first one', async ({ to, first }) => {
+  const room = await openRoom();
+  const before = await start(room);
+  await waitFor(isSettled(room), 'everything to be settled');
+  await before.stop();
+  await rewindSink(room.options, to);
+  const after = await start(room);
+  await waitFor(() => after.accepted().at(-1) === ALL.at(-1), 'everything to come again');
+  expect(after.accepted()).toEqual(ALL.slice(ALL.indexOf(first)));
+});
+
+test('where requests may have several messages of a group these come in one order all the same', async () => {
+  const room = await openRoom({ sameGroup: 'ordered' });
+  const requests: string[][] = [];
+  const run = await start(room, (_, __, batch) => {
+    requests.push(batch.map((message) => said(bodyOf(message))));
+    return 'delivered';
+  });
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(run.accepted()).toEqual(ALL);
+  expect(Math.max(...requests.map(({ length }) => length))).toBeGreaterThan(1);
+});
