@@ -83,7 +83,7 @@ test('there is room for what waits after a failed request, and for what waits fo
     return full;
   };
   const dispatcher = createDispatcher(delivery, {
-    sizeOf: ({ byteLength }) => byteLength,
+    sizeOf: ({ start, end }) => end - start,
     deliver: (batch) => Promise.resolve(batch.map(() => DOWN)),
   });
   const messages = new Messages(delivery);
