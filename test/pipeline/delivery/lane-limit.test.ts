@@ -154,6 +154,8 @@ describe('lanes', () => {
     clock.runUntil(3000);
     const fast = sender.limit.lanes;
     destination.serviceMs = 2;
+    clock.runUntil(9000);
+    expect(sender.limit.lanes).toBeLessThan(fast / 4);
     expect(rateOf(clock, sender, 10_000, 14_000)).toBeGreaterThan(0.9 * 5);
     expect(sender.limit.lanes).toBeLessThan(fast / 2);
   });
@@ -175,8 +177,8 @@ describe('lanes', () => {
     expect(shares[0]! + shares[1]!).toBeGreaterThan(0.9 * 50 * 15_000);
   });
 
-  test('of ten routes of one process that begin together are not ten times those of one: they have each other to wait for', () => {
-    const lanesOf = (count: number): number => {
+  describe('of several routes of one process that begin together', () => {
+    const lanesOf = (count: number, atMs: number): number => {
       const clock = new Clock();
       const destination = new Destination(clock, { serviceMs: 0.15 });
       const senders = Array.from(
@@ -184,10 +186,45 @@ describe('lanes', () => {
         (_, i) => new Sender(clock, destination, { rttMs: 1, localMs: 0.01, seed: i + 1 }),
       );
       for (const sender of senders) sender.go();
-      clock.runUntil(10_000);
+      clock.runUntil(atMs);
       return senders.reduce((sum, { limit }) => sum + limit.lanes, 0);
     };
-    expect(lanesOf(10)).toBeLessThan(7 * lanesOf(1));
+
+    test('stay as many, of three, however long that goes on', () => {
+      expect(lanesOf(3, 60_000)).toBeLessThan(1.2 * lanesOf(3, 4000));
+    });
+
+    test('are not ten times those of one, of ten: they have each other to wait for', () => {
+      expect(lanesOf(10, 10_000)).toBeLessThan(7 * lanesOf(1, 10_000));
+    });
+  });
+
+  test('are asked nothing where there are as many as there may be and nothing waits', () => {
+    const { clock, sender } = route({ rttMs: 50, bounds: { first: 8, most: 64 } });
+    clock.runUntil(2000);
+    for (let at = 2000; at < 40_000; at += 50) {
+      clock.runUntil(at);
+      expect(sender.limit.lanes).toBe(64);
+    }
+  });
+
+  test('that were fewer for a question are as many as before where nothing is to be sent any more', () => {
+    const limit = new LaneLimit({ first: 8, most: 512 });
+    let nowMs = 0;
+    let before = 8;
+    // A destination that takes one request a millisecond.
+    const answer = (isWanted: boolean): void => {
+      const tookMs = Math.max(20, limit.lanes);
+      limit.answered({ nowMs: ++nowMs, tookMs, isWanted });
+    };
+    while (limit.lanes > before / 2 && nowMs < 100_000) {
+      before = limit.lanes;
+      answer(true);
+    }
+    expect(limit.lanes).toBeLessThan(before / 2);
+    const untilMs = nowMs + 500;
+    while (nowMs < untilMs) answer(false);
+    expect(limit.lanes).toBe(before);
   });
 
   describe('where a destination lets requests hang beyond some', () => {

@@ -1,7 +1,8 @@
 // Room in memory: who waits for it is told, whether messages settle or only their payloads go.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { createDelivery, Messages } from '../../support/dispatcher.ts';
+import { createDelivery, createDispatcher, DOWN, Messages } from '../../support/dispatcher.ts';
+import { waitFor } from '../../support/wait.ts';
 
 async function full() {
   const delivery = createDelivery({ maxBuffered: 4 });
@@ -82,7 +83,7 @@ test('there is room for what waits after a failed request, and for what waits fo
     return full;
   };
   const dispatcher = createDispatcher(delivery, {
-    sizeOf: ({ byteLength }) => byteLength,
+    sizeOf: ({ start, end }) => end - start,
     deliver: (batch) => Promise.resolve(batch.map(() => DOWN)),
   });
   const messages = new Messages(delivery);
@@ -90,13 +91,10 @@ test('there is room for what waits after a failed request, and for what waits fo
   dispatcher.dispatch();
   await waitFor(() => room.inFlight === 0, 'the request to fail');
   expect(untilFull()).toBe(10 + 1000 + 40);
-  delivery.routes.queue(routeTo('q')); // the route of what was added
-  for (let i = 0; i < 50; i++) {
-    messages.add({ group: `h${i}` });
-  }
+  // Everything fails: the route is down, and they wait for a probe as all do.
+  for (let i = 0; i < 50; i++) messages.add({ group: `h${i}` });
   dispatcher.dispatch();
-  await waitFor(() => [...delivery.routes.all()].some(({ isDown }) => isDown), 'the route to be down');
-  // They wait for a probe now, as everything does.
+  await waitFor(() => [...delivery.routes.all()].every(({ isDown }) => isDown), 'the route to be down');
   expect(room.held).toBe(0);
   await dispatcher.stop(0);
 });

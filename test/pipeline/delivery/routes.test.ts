@@ -4,12 +4,7 @@ import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
 import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
-import {
-  createDelivery,
-  pendingMessage,
-  routeTo,
-  type Delivery,
-} from '../../support/dispatcher.ts';
+import { createDelivery, pendingMessage, routeTo, type Delivery } from '../../support/dispatcher.ts';
 
 /** Only routes fill the room. */
 const ROOMY = { maxParked: 100_000 };
