@@ -1,4 +1,5 @@
 // How a table looked to the rows that were written to it, and what a change of its schema is: what differs between two such looks. Pure.
+import type { Placed } from './partitions.ts';
 import type { Position } from './position.ts';
 import type { TableName } from './selection.ts';
 
@@ -22,6 +23,8 @@ export type TableShape = TableName & {
   readonly columns: readonly ShapeColumn[];
   /** The key's columns, empty where there is none; undefined: not known for the time of the rows. */
   readonly key?: readonly string[] | undefined;
+  /** The partitioned tables above it, by the names of which its rows are read: the root first. Undefined: not known for the time of the rows. */
+  readonly above?: NonNullable<Placed['ancestors']> | undefined;
 };
 
 export type ShapeDifference = { readonly before: TableShape; readonly after: TableShape };
@@ -77,10 +80,11 @@ export function schemaSteps(before: TableShape, after: TableShape): readonly Sch
   return steps;
 }
 
-/** Has a row of the one shape other columns, another name or another key than one of the other? A column is another one where its attribute is known to be. */
+/** Has a row of the one shape other columns, another name, another place or another key than one of the other? A column is another one where its attribute is known to be. */
 export const isSameShape = (before: TableShape, after: TableShape): boolean =>
   before.schema === after.schema &&
   before.table === after.table &&
+  !isElsewhere(before, after) &&
   before.columns.length === after.columns.length &&
   before.columns.every((column, i) => {
     const other = after.columns[i]!;
@@ -94,6 +98,16 @@ export const isSameShape = (before: TableShape, after: TableShape): boolean =>
   !hasOtherKey(before, after, partners(before, after));
 
 const nameOf = ({ schema, table }: TableName): TableName => ({ schema, table });
+
+/** Is the one known to be under other tables, or other names, than the other? */
+export const isElsewhere = ({ above: before }: TableShape, { above: after }: TableShape): boolean =>
+  before !== undefined &&
+  after !== undefined &&
+  (before.length !== after.length ||
+    before.some(({ schema, table, published }, i) => {
+      const other = after[i]!;
+      return schema !== other.schema || table !== other.table || published !== other.published;
+    }));
 
 const isOfSameType = (a: ShapeColumn, b: ShapeColumn): boolean =>
   a.type === b.type && a.typeModifier === b.typeModifier;
@@ -128,56 +142,82 @@ export function possibleNames(
   const names = before.columns.map(({ name }) => name);
   const isAppended = names.every((name, i) => after.columns[i]?.name === name);
   if (isAppended) return [];
+  const namesakes = new Map(before.columns.map((each) => [each.name, each]));
+  const place = placeOf({ before, after }, column);
   const possible = after.columns.filter(
-    (other) => other.name !== column.name && mayBeSameAttribute({ before, after }, column, other),
+    (other, to) => other.name !== column.name && !isKnownToDiffer(column, other) && place.mayBe(to),
   );
+  const placesAfter = new Map(after.columns.map((each, j) => [each, j]));
   const isTaken = (other: ShapeColumn): boolean => {
-    const namesake = before.columns.find(({ name }) => name === other.name);
+    const namesake = namesakes.get(other.name);
     const isOfItsType = column.type === other.type || !(namesake && isOfSameType(namesake, other));
-    return namesake !== undefined && isOfItsType && hasRoom({ before, after }, column, other);
+    return namesake !== undefined && isOfItsType && place.hasRoom(placesAfter.get(other)!);
   };
-  return [...possible.filter(({ name }) => !names.includes(name)), ...possible.filter(isTaken).toReversed()];
+  return [...possible.filter(({ name }) => !namesakes.has(name)), ...possible.filter(isTaken).toReversed()];
 }
 
-/** By the numbers that are known, and their order. */
-function mayBeSameAttribute({ before, after }: ShapeDifference, was: ShapeColumn, now: ShapeColumn): boolean {
-  if (isKnownToDiffer(was, now)) return false;
-  const [from, to] = [before.columns.indexOf(was), after.columns.indexOf(now)];
-  return (
-    stayingIn({ before, after }).every(({ i, j }) => i !== from && j !== to && i < from === j < to) &&
-    isBetween(now.number, before.columns, from) &&
-    isBetween(was.number, after.columns, to)
-  );
-}
+type Place = {
+  /** May it stand there afterwards, by the numbers that are known, and their order? */
+  readonly mayBe: (to: number) => boolean;
+  /**
+   * What stands in front of a column that was there was there, too: so between those that are known to be the same no more stand in
+   * front of it, or behind it, than stood there.
+   */
+  readonly hasRoom: (to: number) => boolean;
+};
 
-/**
- * What stands in front of a column that was there was there, too: so between those that are known to be the same no more stand in front of
- * it, or behind it, than stood there.
- */
-function hasRoom({ before, after }: ShapeDifference, was: ShapeColumn, now: ShapeColumn): boolean {
-  const [from, to] = [before.columns.indexOf(was), after.columns.indexOf(now)];
+/** Of a column that is not known to be there afterwards. Tables have 1,600 columns: each is looked at once. */
+function placeOf({ before, after }: ShapeDifference, column: ShapeColumn): Place {
+  const from = before.columns.indexOf(column);
   const stays = stayingIn({ before, after });
-  const ahead = stays.findLast(({ i }) => i < from) ?? { i: -1, j: -1 };
-  const behind = stays.find(({ i }) => i > from);
-  return to - ahead.j <= from - ahead.i && (behind === undefined || behind.j - to <= behind.i - from);
+  const taken = new Set(stays.map(({ j }) => j));
+  const ahead = stays.filter(({ i }) => i < from);
+  const behind = stays.filter(({ i }) => i > from);
+  const first = Math.max(-1, ...ahead.map(({ j }) => j)) + 1;
+  const end = Math.min(after.columns.length, ...behind.map(({ j }) => j));
+  const wasBetween = numbersAround(before.columns)(from);
+  const isBetween = numbersAround(after.columns);
+  const { i: aheadI, j: aheadJ } = ahead.at(-1) ?? { i: -1, j: -1 };
+  const next = behind[0];
+  return {
+    mayBe: (to) =>
+      !taken.has(to) &&
+      to >= first &&
+      to < end &&
+      wasBetween(after.columns[to]!.number) &&
+      isBetween(to)(column.number),
+    hasRoom: (to) => to - aheadJ <= from - aheadI && (next === undefined || next.j - to <= next.i - from),
+  };
 }
 
 /** The places, before and after, of the columns that are known to be the same. */
-const stayingIn = ({
+function stayingIn({
   before,
   after,
-}: ShapeDifference): readonly { readonly i: number; readonly j: number }[] =>
-  before.columns.flatMap((column, i) => {
-    const j = after.columns.findIndex((other) => isSameAttribute(column, other));
-    return j === -1 ? [] : [{ i, j }];
+}: ShapeDifference): readonly { readonly i: number; readonly j: number }[] {
+  const places = new Map(after.columns.map(({ number }, j) => [number, j]));
+  return before.columns.flatMap(({ number }, i) => {
+    const j = number === undefined ? undefined : places.get(number);
+    return j === undefined ? [] : [{ i, j }];
   });
+}
 
 /** May an attribute of this number stand at that place? */
-const isBetween = (number: number | undefined, columns: readonly ShapeColumn[], place: number): boolean =>
-  number === undefined ||
-  columns.every(
-    (column, i) => i === place || column.number === undefined || i < place === column.number < number,
-  );
+function numbersAround(columns: readonly ShapeColumn[]): (place: number) => (number?: number) => boolean {
+  const lowest: number[] = [];
+  let highest = -Infinity;
+  const highestAhead = columns.map(({ number = -Infinity }) => {
+    const ahead = highest;
+    highest = Math.max(highest, number);
+    return ahead;
+  });
+  for (let i = columns.length - 1, low = Infinity; i >= 0; i--) {
+    lowest[i] = low;
+    low = Math.min(low, columns[i]!.number ?? Infinity);
+  }
+  return (place) => (number) =>
+    number === undefined || (highestAhead[place]! < number && lowest[place]! >= number);
+}
 
 /** Where a column is the same attribute as one and has the name of another, the attribute decides. */
 function withoutDoubles(
@@ -222,7 +262,7 @@ export function asSeenBy(
   name: TableName | undefined,
   isWanted: (column: ShapeColumn, shape: TableShape) => boolean,
 ): SchemaChange | undefined {
-  const seen = (shape: TableShape): TableShape => ({
+  const seen = ({ above: _, ...shape }: TableShape): TableShape => ({
     ...shape,
     ...(name && nameOf(name)),
     columns: shape.columns.filter((column) => isWanted(column, shape)),

@@ -24,6 +24,8 @@ export type ColumnOptions = {
   readonly groupColumns?: readonly string[];
   /** By their keys, the rules that name columns. */
   readonly rules?: Readonly<Record<string, readonly string[]>>;
+  /** Do columns, or rows, of the tables stay here? */
+  readonly keepsBack?: true;
 };
 
 /** What one sink reads, and the names in its options. Plain values that cross threads. */

@@ -152,7 +152,7 @@ export function compileTablePlan(
   }
   const schemaChange = isRead ? undefined : schemaChangeOf(reading, settings, ports);
   if (Object.keys(actions).length === 0 && (hasRows || schemaChange === undefined)) return undefined;
-  if (hasRows && partition === undefined) expectKeptByName(relation, settings.tables);
+  if (hasRows) expectKeptByName(logged, relation, settings);
   const { columns, added } = rowMembers(relation, table, { ...ports, masks });
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);

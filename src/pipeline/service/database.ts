@@ -22,7 +22,7 @@ import { newSinkStatus } from '../sink/status.ts';
 import type { SinkThread } from '../sink/thread.ts';
 import { untilDescriptorsFree } from '../threads/descriptors.ts';
 import { startSourceThread, type SourceReady, type SourceThread } from '../source/thread.ts';
-import { namesOf } from '../source/wanted-names.ts';
+import { keepsBack, namesOf } from '../source/wanted-names.ts';
 import { createInitialBackfills } from './initial-backfills.ts';
 import { startSinkPool, type SinkPool, type SinkWork } from './sink-pool.ts';
 
@@ -71,16 +71,7 @@ export class Database {
       settings: database,
       selections: sinks.map(namesOf),
       // What is renamed must not let out what stayed here under its old name (intake/columns/fit.ts, renamed-table.ts).
-      tellsSchemas: sinks.some(
-        ({ ddl, tables }) =>
-          ddl === 'events' ||
-          tables.some(
-            ({ columns, where, rules }) =>
-              columns !== undefined ||
-              where !== undefined ||
-              (rules !== undefined && rules.mask.size + rules.exclude.length > 0),
-          ),
-      ),
+      tellsSchemas: sinks.some(({ ddl, tables }) => ddl === 'events' || tables.some(keepsBack)),
       withoutUpdates: new Set(sinks.filter((sink) => !takesUpdates(sink)).map(({ name }) => name)),
       sinkSlots: this.#slots.byName(),
       streamed: (tables) => this.#recordStreamed(tables),

@@ -60,6 +60,8 @@ export async function readAll(reading: Reading, signal: AbortSignal): Promise<vo
         const relation = decodeRelation(message, 0, message.length);
         feed.relation(message, 0, message.length, await proofs.relation(relation, message, enrichment));
         partitions.logged(enrichment);
+        await shapes?.placed(enrichment, feed.xid);
+        feed.firstUses.came(enrichment.relationId);
       }
       let taken = feed.take(batch, 0, proofs);
       while (taken < batch.count) {

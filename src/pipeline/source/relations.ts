@@ -4,8 +4,9 @@ import type { Look } from '../../core/look.ts';
 import type { Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { describeRelation, type EnrichmentContext } from '../../postgres/catalog.ts';
+import { readTableShapes } from '../../postgres/table-shapes.ts';
 import { Committed } from './committed.ts';
-import { noteFirstLooks } from './first-looks.ts';
+import { firstLooks } from './first-looks.ts';
 import type { JoinPorts } from './joining.ts';
 import { Lineages } from './lineages.ts';
 import type { SourceLog } from './log.ts';
@@ -18,7 +19,7 @@ export type Describe = (relation: RawRelation) => Promise<Enrichment>;
 export type Describing = {
   readonly describe: Describe;
   readonly partitions: PartitionWatch;
-  /** Undefined: no sink is to be told of changed schemas. */
+  /** Undefined: no sink is to be told of changed schemas, and none keeps columns or rows of a table back. */
   readonly shapes: ShapesInUse | undefined;
   /** A look was taken. */
   readonly looked: (look: Look) => Promise<void>;
@@ -63,6 +64,7 @@ export function describingRelations(connection: {
         client,
         owner: { database: settings.name, server: `${systemIdentifier}/${databaseOid}` },
         store: options.store.usedShapes,
+        tables: (oids, xid) => readTableShapes(client, oids, context.publication, xid),
         partings: () => log.partings,
         logger: options.logger,
       })
@@ -77,11 +79,18 @@ export function describingRelations(connection: {
     return enrichment;
   };
   feed.firstUses.onFirstUse = shapes && ((id, at) => shapes.firstUse(id, at));
+  const noteFirst =
+    shapes &&
+    firstLooks({
+      client,
+      context,
+      selections: options.selections,
+      shapes,
+      last: () => ({ epoch: log.context.epoch, commitLsn: log.context.lastCommitLsn }),
+    });
   const looked = async (look: Look): Promise<void> => {
     await partitions.looked(look);
-    if (shapes === undefined) return;
-    const last = () => ({ epoch: log.context.epoch, commitLsn: log.context.lastCommitLsn });
-    await noteFirstLooks(look, { client, selections: options.selections, shapes, last });
+    await noteFirst?.(look);
   };
   return { describe, partitions, shapes, looked };
 }

@@ -5,18 +5,21 @@ import type { Logger } from 'pino';
 import type { Relation } from '../../core/change.ts';
 import { isLost, type Partings } from '../../core/partings.ts';
 import type { Position } from '../../core/position.ts';
-import { isSameShape, type TableShape } from '../../core/schema-change.ts';
+import { isElsewhere, isSameShape, type ShapeDifference, type TableShape } from '../../core/schema-change.ts';
 import { buildRelation, isKeyProven, isLaterXid, type Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { readsLsn } from '../../pgoutput/reads.ts';
 import type { CatalogColumn } from '../../postgres/catalog.ts';
 import type { ShapeOwner, UsedShape, UsedShapes } from '../../store/used-shapes.ts';
 import type { LooksBefore } from './first-uses.ts';
+import { placesOf, seenFromAbove } from './shapes-above.ts';
 
 export type ShapePorts = {
   readonly client: Pick<Client, 'query'>;
   readonly owner: ShapeOwner;
   readonly store: Pick<UsedShapes, 'of' | 'add'>;
+  /** How tables look now; columns that may have changed since the transaction `xid` have no number. */
+  readonly tables: (oids: readonly number[], xid: number | undefined) => Promise<readonly TableShape[]>;
   /** Of the log: rows of a lost history are none. */
   readonly partings: () => Partings;
   readonly logger: Pick<Logger, 'warn'>;
@@ -29,14 +32,13 @@ type Known = {
   readonly xid: number | undefined;
 };
 
-/** Of very many tables that are looked at. */
-const MAX_UNWRITTEN = 256;
-
 /** One a connection: what it notes is in the store before the rows that it is about are logged. */
 export class ShapesInUse {
   readonly #ports: ShapePorts;
   /** By relation, as its last Relation message has it. */
   readonly #shapes = new Map<number, TableShape>();
+  /** By partition, until a row of it comes: the tables above it as they are now, the root first. */
+  readonly #above = new Map<number, readonly TableShape[]>();
   #unwritten: UsedShape[] = [];
   /** Relations of which something is noted, as far as that was asked. */
   readonly #seen = new Set<number>();
@@ -49,6 +51,32 @@ export class ShapesInUse {
   async came(raw: RawRelation, known: Known): Promise<void> {
     const shape = await this.#withTypes(shapeOf(buildRelation(raw, known.enrichment), known));
     this.#shapes.set(raw.id, shape);
+    await this.lookAbove(known.enrichment, known.xid);
+  }
+
+  /** The names above a partition are others than when its relation came: its next row is the first that uses it so. */
+  async placed(enrichment: Enrichment, xid: number): Promise<void> {
+    const shape = this.#shapes.get(enrichment.relationId);
+    if (shape === undefined) return;
+    this.#shapes.set(enrichment.relationId, { ...shape, above: placesOf(enrichment) });
+    await this.lookAbove(enrichment, xid);
+  }
+
+  /** Before the first row of a partition, or the first that a backfill reads: what is known of the tables above it is known of it, too. */
+  async lookAbove(
+    { relationId, ancestors = [] }: Pick<Enrichment, 'relationId' | 'ancestors'>,
+    xid: number | undefined,
+  ): Promise<void> {
+    this.#above.delete(relationId);
+    if (ancestors.length === 0) return;
+    const oids = ancestors.map(({ oid }) => oid);
+    const found = new Map((await this.#ports.tables(oids, xid)).map((table) => [table.relationId, table]));
+    const above = ancestors.flatMap(({ oid, schema, table }, i) => {
+      const shape = found.get(oid);
+      const ancestorsOfIt = placesOf({ ancestors: ancestors.slice(0, i) });
+      return shape === undefined ? [] : { ...shape, schema, table, above: ancestorsOfIt };
+    });
+    this.#above.set(relationId, above);
   }
 
   /**
@@ -63,10 +91,14 @@ export class ShapesInUse {
     const same = [here, before].find((noted) => noted !== undefined && isSameShape(noted, seen));
     const after = same === undefined ? seen : merged(seen, same);
     if (same === undefined || tellsMore(after, same)) this.#unwritten.push({ shape: after, at });
-    const untold = differences(
-      reads.map(({ shape }) => shape),
-      after,
-    );
+    const fromAbove = this.#fromAbove(after, at, before);
+    const untold = untoldOf([
+      ...differences(
+        reads.map(({ shape }) => shape),
+        after,
+      ),
+      ...fromAbove,
+    ]);
     if (before === undefined || isSameShape(before, after)) return untold && { untold };
     const { commitLsn, index } = at;
     return { schemaChange: { before, after, at: { commitLsn, index } }, ...(untold && { untold }) };
@@ -82,7 +114,9 @@ export class ShapesInUse {
     last: Pick<Position, 'epoch' | 'commitLsn'>,
   ): Pick<Enrichment, 'untold'> {
     const now = shapeOf(buildRelation(raw, known.enrichment), { ...known, xid: undefined });
-    const untold = differences(this.#read(now, last), now);
+    const { earlier, streamed } = this.#read(now, last);
+    const behind = { ...last, commitLsn: readsLsn(last.commitLsn), index: Infinity };
+    const untold = untoldOf([...differences(earlier, now), ...this.#fromAbove(now, behind, streamed)]);
     this.write();
     return untold ? { untold } : {};
   }
@@ -90,45 +124,73 @@ export class ShapesInUse {
   /** Has no row of the table come, by whatever way? */
   isUnseen(table: Pick<TableShape, 'relationId' | 'schema' | 'table'>): boolean {
     if (this.#seen.has(table.relationId)) return false;
-    const { store, owner } = this.#ports;
-    const isOwn = ({ shape }: UsedShape): boolean => shape.relationId === table.relationId;
-    const isNoted = this.#unwritten.some(isOwn) || store.of(owner, table).some(isOwn);
+    const isNoted = this.#notedOf(table).some(({ shape }) => shape.relationId === table.relationId);
     if (isNoted) this.#seen.add(table.relationId);
     return !isNoted;
   }
 
-  /** Tables are looked at before their first rows come: those will be compared with that, as if it had been read. */
-  looked(tables: readonly TableShape[], last: Pick<Position, 'epoch' | 'commitLsn'>): void {
-    for (const table of tables) {
-      if (this.isUnseen(table)) this.#read(table, last);
-      // Each is compared with what is not written yet.
-      if (this.#unwritten.length >= MAX_UNWRITTEN) this.write();
-    }
-    this.write();
+  /** Tables are looked at before their first rows come: those will be compared with that, as if it had been read. Answers whether that is durable. */
+  looked(tables: readonly TableShape[], last: Pick<Position, 'epoch' | 'commitLsn'>): boolean {
+    for (const table of tables) if (this.isUnseen(table)) this.#read(table, last);
+    return this.write();
   }
 
   /** Notes a shape of now, behind the transaction that is the last. Answers those that count before it. */
-  #read(now: TableShape, last: Pick<Position, 'epoch' | 'commitLsn'>): readonly TableShape[] {
+  #read(
+    now: TableShape,
+    last: Pick<Position, 'epoch' | 'commitLsn'>,
+  ): { readonly earlier: readonly TableShape[]; readonly streamed: TableShape | undefined } {
     const behind = { ...last, commitLsn: readsLsn(last.commitLsn) };
     const { before, reads } = this.#noted(now, { ...behind, index: Infinity });
     const earlier = [...reads.map(({ shape }) => shape), ...(before ? [before] : [])];
-    if (earlier.some((shape) => isSameShape(shape, now))) return earlier;
-    // Several may be behind one transaction, and each has a place of its own.
-    const index = reads.filter(({ at }) => at.commitLsn === behind.commitLsn).length;
-    this.#unwritten.push({ shape: now, at: { ...behind, index }, isRead: true });
-    return earlier;
+    if (earlier.some((shape) => isSameShape(shape, now))) return { earlier, streamed: before };
+    this.#note(now, { ...behind, index: Infinity });
+    return { earlier, streamed: before };
   }
 
-  /** Before what was taken is appended: whoever starts again knows at least as much as the log. */
-  write(): void {
-    if (this.#unwritten.length === 0) return;
+  /** What rows show that are no rows of its stream. `at`: without an index, behind the others that are behind the same transaction. */
+  #note(shape: TableShape, at: Position): void {
+    const isBeside = (used: UsedShape): boolean =>
+      used.shape.relationId === shape.relationId && used.at.commitLsn === at.commitLsn;
+    // Several may be behind one transaction, and each has a place of its own.
+    const index = at.index === Infinity ? this.#notedOf(shape).filter(isBeside).length : at.index;
+    this.#unwritten.push({ shape, at: { ...at, index }, isRead: true });
+  }
+
+  /**
+   * How the tables above a partition looked otherwise, as far as the columns and the place of its row tell: they have changed with it, or
+   * it came to them. Of one whose rows are known at this place its own say all.
+   */
+  #fromAbove(now: TableShape, at: Position, before: TableShape | undefined): readonly ShapeDifference[] {
+    const isKnown = before?.relationId === now.relationId && !isElsewhere(before, now);
+    const found: ShapeDifference[] = [];
+    for (const table of this.#above.get(now.relationId) ?? []) {
+      const after = seenFromAbove(table, now);
+      const earlier = this.#notedOf(table).filter(
+        (used) => used.shape.relationId === table.relationId && isBefore(used.at, at),
+      );
+      const last = lastOf(earlier)?.shape;
+      if (last !== undefined && isSameShape(last, after)) continue;
+      // Those that are made from now on are compared with this.
+      this.#note(after, at);
+      if (last !== undefined && !isKnown) found.push({ before: last, after });
+    }
+    this.#above.delete(now.relationId);
+    return found;
+  }
+
+  /** Before what was taken is appended: whoever starts again knows at least as much as the log. Answers whether it is. */
+  write(): boolean {
+    if (this.#unwritten.length === 0) return true;
     const { store, owner, logger } = this.#ports;
     try {
       store.add(owner, this.#unwritten);
       this.#unwritten = [];
+      return true;
     } catch (error) {
       // It is tried again with the next; until then it is known here.
       logger.warn({ database: owner.database, err: error }, 'the shapes of tables could not be noted');
+      return false;
     }
   }
 
@@ -144,12 +206,7 @@ export class ShapesInUse {
     readonly before: TableShape | undefined;
     readonly reads: readonly UsedShape[];
   } {
-    const { store, owner, partings } = this.#ports;
-    const parted = partings();
-    const noted = [
-      ...store.of(owner, table),
-      ...this.#unwritten.filter(({ shape }) => isOf(shape, table)),
-    ].filter((used) => !isLost(parted, used.at));
+    const noted = this.#notedOf(table);
     const isOwn = ({ shape }: UsedShape): boolean => shape.relationId === table.relationId;
     const earlier = noted.filter((used) => isBefore(used.at, at));
     const streamed = earlier.filter(({ isRead }) => !isRead);
@@ -160,6 +217,14 @@ export class ShapesInUse {
       .filter((used) => used.isRead && isOwn(used) && (before === undefined || isBefore(before.at, used.at)))
       .toSorted((a, b) => Number(isBefore(a.at, b.at)) - Number(isBefore(b.at, a.at)));
     return { here: lastOf(here)?.shape, before: before?.shape, reads };
+  }
+
+  /** Of the present history, of the table and of others that had its name. */
+  #notedOf(table: Pick<TableShape, 'relationId' | 'schema' | 'table'>): readonly UsedShape[] {
+    const { store, owner, partings } = this.#ports;
+    const parted = partings();
+    const unwritten = this.#unwritten.filter(({ shape }) => isOf(shape, table));
+    return [...store.of(owner, table), ...unwritten].filter((used) => !isLost(parted, used.at));
   }
 
   /** A type that the catalog's column does not have any more has its name all the same. */
@@ -181,11 +246,11 @@ export class ShapesInUse {
   }
 }
 
-/** Undefined: there is none. */
-function differences(earlier: readonly TableShape[], after: TableShape): Enrichment['untold'] {
-  const others = earlier.filter((before) => !isSameShape(before, after));
-  return others.length === 0 ? undefined : others.map((before) => ({ before, after }));
-}
+const differences = (earlier: readonly TableShape[], after: TableShape): readonly ShapeDifference[] =>
+  earlier.filter((before) => !isSameShape(before, after)).map((before) => ({ before, after }));
+
+const untoldOf = (found: readonly ShapeDifference[]): Enrichment['untold'] =>
+  found.length === 0 ? undefined : found;
 
 /** LSNs order what is of one history, whatever epochs it was logged in. */
 const isBefore = (a: Position, b: Position): boolean =>
@@ -222,6 +287,7 @@ function shapeOf(relation: Relation, { columns, xid }: Pick<Known, 'columns' | '
       };
     }),
     ...(isKeyKnown(relation, xid) && { key: relation.key }),
+    ...(relation.gone !== true && { above: placesOf(relation) }),
   };
 }
 
@@ -232,6 +298,7 @@ const isKeyKnown = (relation: Relation, xid: number | undefined): boolean =>
 /** Is more known of the same shape than was known of it before? */
 const tellsMore = (now: TableShape, before: TableShape): boolean =>
   (now.key !== undefined && before.key === undefined) ||
+  (now.above !== undefined && before.above === undefined) ||
   now.columns.some(
     ({ number, nullable }, i) =>
       (number !== undefined && number !== before.columns[i]!.number) ||

@@ -4,7 +4,13 @@ import { isTemplate, parseRowTemplate, parseTemplate, templateColumns } from '..
 import type { SinkNames } from '../../core/wanted-names.ts';
 import { columnsNamedBy } from '../../functions/columns/rules.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
-import type { ServiceSettings, SinkSettings } from '../settings.ts';
+import type { ServiceSettings, SinkSettings, TableOptions } from '../settings.ts';
+
+/** Do columns, or rows, of the tables of this entry stay here? */
+export const keepsBack = ({ columns, where, rules }: TableOptions): boolean =>
+  columns !== undefined ||
+  where !== undefined ||
+  (rules !== undefined && rules.mask.size + rules.exclude.length > 0);
 
 export function namesOf(sink: SinkSettings): SinkNames {
   const { type, config } = sink.destination;
@@ -14,12 +20,16 @@ export function namesOf(sink: SinkSettings): SinkNames {
     ...sink.selection,
     sink: {
       name: sink.name,
-      tables: sink.tables.map(({ pattern, columns, groupColumns, rules }) => ({
-        pattern,
-        ...(columns && { columns }),
-        ...(groupColumns && { groupColumns }),
-        ...(rules && { rules: columnsNamedBy(rules) }),
-      })),
+      tables: sink.tables.map((table) => {
+        const { pattern, columns, groupColumns, rules } = table;
+        return {
+          pattern,
+          ...(columns && { columns }),
+          ...(groupColumns && { groupColumns }),
+          ...(rules && { rules: columnsNamedBy(rules) }),
+          ...(keepsBack(table) && { keepsBack: true }),
+        };
+      }),
       destinationTables: definition?.tableNames?.(config) ?? [],
       groups: templates.map(({ template, ...place }) => ({
         ...place,

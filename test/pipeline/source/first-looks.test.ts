@@ -5,7 +5,7 @@ import type { Look, TableVersions } from '../../../src/core/look.ts';
 import type { TableShape } from '../../../src/core/schema-change.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import type { SinkNames } from '../../../src/core/wanted-names.ts';
-import { noteFirstLooks } from '../../../src/pipeline/source/first-looks.ts';
+import { firstLooks } from '../../../src/pipeline/source/first-looks.ts';
 
 const named = (table: string) => ({ schema: 'public', table });
 const carried = (table: string, oid: number, more: Partial<TableVersions> = {}): TableVersions => ({
@@ -14,15 +14,62 @@ const carried = (table: string, oid: number, more: Partial<TableVersions> = {}):
   shape: 'v',
   ...more,
 });
-const sink = (table: string, rules: Readonly<Record<string, readonly string[]>>): SinkNames => ({
+/** Of a sink that keeps something of the table here. */
+const sink = (table: string, keepsBack = true): SinkNames => ({
   sink: {
     name: 's',
-    tables: [{ pattern: tablePattern(named(table)), rules }],
+    tables: [{ pattern: tablePattern(named(table)), ...(keepsBack && { keepsBack }) }],
     destinationTables: [],
     groups: [],
     actions: ['insert'],
   },
 });
+
+type Options = {
+  readonly selections: readonly SinkNames[];
+  readonly seen?: readonly number[];
+  /** Is the store free? */
+  readonly isNoted?: () => boolean;
+};
+
+/** A connection that looks: what each look asks the catalog for, and notes. */
+function connection({ selections, seen = [], isNoted = () => true }: Options) {
+  const questions: (readonly number[])[] = [];
+  const noted: TableShape[] = [];
+  let judged = 0;
+  const shape = (relationId: number): TableShape => ({ ...named('t'), relationId, columns: [] });
+  const note = firstLooks({
+    client: {
+      query: (text: string, [oids, publication]: readonly [readonly number[], string]) => {
+        expect(publication).toBe('p');
+        if (text.includes('recursive'))
+          return Promise.resolve({ rows: oids.map((oid) => ({ oid, partitioned: false, links: LINKS })) });
+        questions.push(oids);
+        return Promise.resolve({ rows: oids.map(shape) });
+      },
+    } as never,
+    context: { publication: 'p', serverVersion: 180_000 },
+    selections,
+    shapes: {
+      isUnseen: ({ relationId }) => {
+        judged++;
+        return !seen.includes(relationId) && !noted.some((each) => each.relationId === relationId);
+      },
+      looked: (shapes, last) => {
+        expect(last).toEqual({ epoch: 3, commitLsn: 7n });
+        if (!isNoted()) return false;
+        noted.push(...shapes);
+        return true;
+      },
+    },
+    last: () => ({ epoch: 3, commitLsn: toLsn(7n) }),
+  });
+  const look = (tables: readonly TableVersions[], fold = 'one'): Promise<void> =>
+    note({ publication: 'p', fold, catalog: { tables } } as unknown as Look);
+  return { look, questions, noted, judged: () => judged };
+}
+
+const LINKS = [{ oid: 9, ...named('root'), published: true, since: 0, sinceMade: true }];
 
 /** The OIDs that the catalog is asked for; undefined: it is not asked. */
 async function asked(
@@ -30,46 +77,46 @@ async function asked(
   selections: readonly SinkNames[],
   seen: readonly number[] = [],
 ): Promise<readonly number[] | undefined> {
-  let oids: readonly number[] | undefined;
-  const shape: TableShape = { ...named('t'), relationId: 1, columns: [] };
-  const looked: unknown[] = [];
-  await noteFirstLooks({ publication: 'p', catalog: { tables } } as unknown as Look, {
-    client: {
-      query: (_: string, values: readonly unknown[]) => {
-        expect(values[1]).toBe('p');
-        oids = values[0] as readonly number[];
-        return Promise.resolve({ rows: [shape] });
-      },
-    } as never,
-    selections,
-    shapes: {
-      isUnseen: ({ relationId }) => !seen.includes(relationId),
-      looked: (shapes, last) => looked.push([shapes, last]),
-    },
-    last: () => ({ epoch: 3, commitLsn: toLsn(7n) }),
-  });
-  expect(looked).toEqual(oids === undefined ? [] : [[[shape], { epoch: 3, commitLsn: 7n }]]);
-  return oids;
+  const { look, questions, noted } = connection({ selections, seen });
+  await look(tables);
+  expect(noted.map(({ relationId }) => relationId)).toEqual(questions.flat());
+  for (const { above } of noted) expect(above).toEqual([{ ...named('root'), published: true }]);
+  return questions[0];
 }
 
-test('tables of which a sink keeps columns back are looked at, once', async () => {
+test('tables of which a sink keeps something back are looked at, once', async () => {
   const tables = [carried('a', 1), carried('b', 2), carried('c', 3)];
-  expect(await asked(tables, [sink('a', { mask: ['x'] }), sink('c', { exclude_columns: ['y'] })])).toEqual([
-    1, 3,
-  ]);
-  expect(
-    await asked(tables, [sink('a', { mask: ['x'] }), sink('c', { exclude_columns: ['y'] })], [1]),
-  ).toEqual([3]);
-  expect(await asked(tables, [sink('a', { mask: ['x'] })], [1])).toBeUndefined();
-  expect(await asked(tables, [sink('a', { rename: ['x'], mask: [] }), {}])).toBeUndefined();
+  expect(await asked(tables, [sink('a'), sink('c')])).toEqual([1, 3]);
+  expect(await asked(tables, [sink('a'), sink('c')], [1])).toEqual([3]);
+  expect(await asked(tables, [sink('a')], [1])).toBeUndefined();
+  expect(await asked(tables, [sink('a', false), {}])).toBeUndefined();
 });
 
 test('partitions are, by whatever name a sink reads them', async () => {
   const root = carried('root', 1, {
     partitions: [{ ...named('p1'), oid: 2 }, { ...named('p2'), oid: 3 }, named('of an older look')],
   });
-  expect(await asked([root], [sink('root', { mask: ['x'] })], [3])).toEqual([1, 2]);
-  expect(await asked([root], [sink('p2', { mask: ['x'] })])).toEqual([1, 2, 3]);
+  expect(await asked([root], [sink('root')], [3])).toEqual([1, 2]);
+  expect(await asked([root], [sink('p2')])).toEqual([1, 2, 3]);
   const leaf = carried('p1', 2, { above: [named('root')] });
-  expect(await asked([leaf], [sink('root', { mask: ['x'] })])).toEqual([2]);
+  expect(await asked([leaf], [sink('root')])).toEqual([2]);
+});
+
+test('a look that shows nothing new is passed over, unless the store did not take all of the one before', async () => {
+  let isFree = false;
+  const tables = Array.from({ length: 600 }, (_, i) => carried(`t${i}`, i + 1));
+  const selections = tables.map(({ table }) => sink(table));
+  const { look, questions, noted, judged } = connection({ selections, isNoted: () => isFree });
+  await look(tables);
+  // It waits long for a busy store, and once a look is enough.
+  expect(questions.map(({ length }) => length)).toEqual([256]);
+  isFree = true;
+  await look(tables);
+  expect(questions.map(({ length }) => length)).toEqual([256, 256, 256, 88]);
+  expect(noted).toHaveLength(600);
+  const before = judged();
+  await look(tables);
+  expect(judged()).toBe(before);
+  await look([...tables, carried('t0', 601)], 'another');
+  expect(noted).toHaveLength(601);
 });

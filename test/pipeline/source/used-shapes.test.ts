@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { toLsn } from '../../../src/core/lsn.ts';
 import type { Partings } from '../../../src/core/partings.ts';
-import { schemaSteps, type ShapeDifference } from '../../../src/core/schema-change.ts';
+import { schemaSteps, type ShapeDifference, type TableShape } from '../../../src/core/schema-change.ts';
 import type { RawRelation } from '../../../src/pgoutput/messages.ts';
 import { ShapesInUse } from '../../../src/pipeline/source/used-shapes.ts';
 import type { CatalogColumn } from '../../../src/postgres/catalog.ts';
@@ -11,6 +11,8 @@ import { silent } from '../../support/messages.ts';
 
 const TEXT = 25;
 const OWNER = { database: 'shop', server: 'a' };
+
+type Columns = Readonly<Record<string, number>>;
 
 type Described = {
   readonly id?: number;
@@ -23,20 +25,31 @@ type Described = {
   /** Of the catalog's columns: who made them. */
   readonly alteredBy?: number;
   readonly epoch?: number;
+  /** Names of the partitioned tables above it, the root first. */
+  readonly above?: readonly string[];
 };
 
+const ROOT = 90;
+
 function shapes(
-  options: { partings?: Partings; store?: ReturnType<typeof openStore>; owner?: typeof OWNER } = {},
+  options: {
+    partings?: Partings;
+    store?: ReturnType<typeof openStore>;
+    owner?: typeof OWNER;
+    /** The columns of the tables above as the catalog has them. */
+    root?: () => Columns;
+  } = {},
 ) {
-  const { partings = [], store = openStore(':memory:'), owner = OWNER } = options;
+  const { partings = [], store = openStore(':memory:'), owner = OWNER, root = () => ({}) } = options;
   const inUse = new ShapesInUse({
     client: { query: () => Promise.resolve({ rows: [] }) } as never,
     owner,
     store: store.usedShapes,
+    tables: (oids) => Promise.resolve(oids.map((oid) => tableOf(oid, 'unnamed', root()))),
     partings: () => partings,
     logger: silent,
   });
-  const described = ({ id = 1, name = 't', columns, alteredBy = 0 }: Omit<Described, 'at'>) => {
+  const described = ({ id = 1, name = 't', columns, alteredBy = 0, above = [] }: Omit<Described, 'at'>) => {
     const raw: RawRelation = {
       id,
       schema: 'public',
@@ -58,7 +71,8 @@ function shapes(
       number,
       columnXid: alteredBy,
     })) as unknown as CatalogColumn[];
-    const enrichment = { relationId: id, key: undefined, types: new Map() };
+    const ancestors = above.map((table, i) => ({ schema: 'public', table, oid: ROOT + i, published: true }));
+    const enrichment = { relationId: id, key: undefined, types: new Map(), ancestors };
     return { raw, known: { enrichment, columns: catalog } };
   };
   const first = async ({ at, xid = 100, epoch = 0, ...what }: Described) => {
@@ -66,6 +80,9 @@ function shapes(
     await inUse.came(raw, { ...known, xid });
     return inUse.firstUse(raw.id, { epoch, commitLsn: toLsn(BigInt(at[0])), index: at[1] });
   };
+  /** A row of a relation that was described before. */
+  const next = ({ at, id = 1 }: Pick<Described, 'at' | 'id'>) =>
+    inUse.firstUse(id, { epoch: 0, commitLsn: toLsn(BigInt(at[0])), index: at[1] });
   /** What is told. */
   const used = async (what: Described) => {
     const { schemaChange } = (await first(what)) ?? {};
@@ -79,8 +96,15 @@ function shapes(
     const last = { epoch: what.epoch ?? 0, commitLsn: toLsn(BigInt(behind)) };
     return inUse.read(raw, known, last).untold?.map(wordsOf);
   };
-  return { used, usedUntold, read, inUse, write: () => inUse.write(), store };
+  return { first, next, described, used, usedUntold, read, inUse, write: () => inUse.write(), store };
 }
+
+const tableOf = (relationId: number, table: string, columns: Columns): TableShape => ({
+  relationId,
+  schema: 'public',
+  table,
+  columns: Object.entries(columns).map(([name, number]) => ({ name, type: TEXT, typeModifier: -1, number })),
+});
 
 const wordsOf = ({ before, after }: ShapeDifference): string =>
   schemaSteps(before, after)
@@ -224,15 +248,7 @@ test('of a table that only backfills have read its next rows are compared with t
 test('a table of which no row has come is compared with what it looked like before', async () => {
   const { used, usedUntold, inUse } = shapes();
   const t = { relationId: 1, schema: 'public', table: 't' };
-  const look = (columns: Readonly<Record<string, number>>) => ({
-    ...t,
-    columns: Object.entries(columns).map(([name, number]) => ({
-      name,
-      type: TEXT,
-      typeModifier: -1,
-      number,
-    })),
-  });
+  const look = (columns: Columns) => tableOf(1, 't', columns);
   expect(inUse.isUnseen(t)).toBe(true);
   inUse.looked([look({ id: 1, a: 2 })], { epoch: 0, commitLsn: toLsn(10n) });
   expect(inUse.isUnseen(t)).toBe(false);
@@ -241,4 +257,90 @@ test('a table of which no row has come is compared with what it looked like befo
   inUse.looked([look({ id: 1, c: 2 })], { epoch: 0, commitLsn: toLsn(11n) });
   expect(await usedUntold({ columns: { id: 1, b: 2 }, at: [12, 0] })).toEqual(['column_renamed a b']);
   expect(await used({ columns: { id: 1, b: 2 }, at: [12, 0] })).toBeUndefined();
+});
+
+test('what was looked at in a lost history is looked at again', () => {
+  const { inUse, store } = shapes();
+  const look = tableOf(1, 't', { id: 1, a: 2 });
+  inUse.looked([look], { epoch: 0, commitLsn: toLsn(20n) });
+  const parted = shapes({ store, partings: [{ epoch: 1, lsn: toLsn(15n) }] });
+  expect(parted.inUse.isUnseen(look)).toBe(true);
+  expect(shapes({ store, partings: [{ epoch: 1, lsn: toLsn(25n) }] }).inUse.isUnseen(look)).toBe(false);
+});
+
+test('a store that does not take looks is asked once, and they are known here', () => {
+  const { inUse, store } = shapes();
+  let asked = 0;
+  store.usedShapes.add = () => {
+    asked++;
+    throw new Error('database is locked');
+  };
+  const looks = Array.from({ length: 600 }, (_, i) => tableOf(i + 1, `t${i}`, { id: 1 }));
+  expect(inUse.looked(looks, { epoch: 0, commitLsn: toLsn(20n) })).toBe(false);
+  expect(asked).toBe(1);
+  expect(inUse.isUnseen(looks[599]!)).toBe(false);
+});
+
+const namesAbove = (difference: ShapeDifference | undefined): unknown =>
+  difference && [difference.before, difference.after].map(({ above }) => above?.map(({ table }) => table));
+
+test('a partition that comes under other names, is attached or detached, looks otherwise', async () => {
+  const { first, next, inUse, described } = shapes({ root: () => ({ id: 1 }) });
+  const p = { columns: { id: 1 } };
+  expect(await first({ ...p, at: [10, 0] })).toBeUndefined();
+  expect(namesAbove((await first({ ...p, above: ['orders'], at: [11, 0] }))?.schemaChange)).toEqual([
+    [],
+    ['orders'],
+  ]);
+  expect(await first({ ...p, above: ['orders'], at: [12, 0] })).toBeUndefined();
+  // A look at the catalog shows it; no Relation message comes.
+  await inUse.placed(described({ ...p, above: ['sales'] }).known.enrichment, 100);
+  const { schemaChange, untold } = next({ at: [13, 0] })!;
+  expect(namesAbove(schemaChange)).toEqual([['orders'], ['sales']]);
+  expect(untold?.map(wordsOf)).toEqual(['table_renamed']);
+  expect(await first({ ...p, above: ['sales'], at: [14, 0] })).toBeUndefined();
+  expect(namesAbove((await first({ ...p, at: [15, 0] }))?.schemaChange)).toEqual([['sales'], []]);
+});
+
+test('a shape that says nothing of what is above its table is that of any place', async () => {
+  const { first, store, write } = shapes({ root: () => ({ id: 1 }) });
+  const at = { epoch: 0, commitLsn: toLsn(10n), index: 0 };
+  store.usedShapes.add(OWNER, [{ shape: tableOf(1, 't', { id: 1 }), at }]);
+  expect(await first({ columns: { id: 1 }, above: ['orders'], at: [11, 0] })).toBeUndefined();
+  write();
+  expect((await first({ columns: { id: 1 }, at: [12, 0] }))?.schemaChange).toBeDefined();
+});
+
+test('a partition of which no row has come is compared with what is known of its root, however it was looked at since', async () => {
+  let root: Columns = { id: 1, ssn: 3 };
+  const { first, usedUntold, read, inUse, store, write } = shapes({ root: () => root });
+  const last = { epoch: 0, commitLsn: toLsn(5n) };
+  inUse.looked([tableOf(ROOT, 'orders', root)], last);
+  expect(await first({ columns: { id: 1, ssn: 2 }, above: ['orders'], at: [10, 0] })).toBeUndefined();
+  root = { id: 1, ssn2: 3 };
+  inUse.looked([tableOf(2, 'made', { id: 1, ssn2: 2 })], last);
+  const made = { id: 2, name: 'made', columns: { ssn2: 2, id: 1 }, above: ['orders'] };
+  expect(read({ ...made, id: 3, name: 'other' }, 10)).toBeUndefined();
+  expect(await usedUntold({ ...made, at: [11, 0] })).toContain('column_renamed ssn ssn2');
+  write();
+  // After a crash the same is answered at the same place.
+  const again = shapes({ store, root: () => root });
+  expect(await again.usedUntold({ ...made, at: [11, 0] })).toContain('column_renamed ssn ssn2');
+  // From there on the root is what it was there.
+  expect(await again.first({ ...made, id: 4, name: 'next', at: [12, 0] })).toBeUndefined();
+  expect(await again.usedUntold({ ...made, id: 5, name: 'last', above: ['sales'], at: [13, 0] })).toEqual([
+    'table_renamed',
+  ]);
+});
+
+test('a partition that a backfill reads first is compared with what is known of its root, too', async () => {
+  let root: Columns = { id: 1, ssn: 3 };
+  const { read, inUse, described } = shapes({ root: () => root });
+  inUse.looked([tableOf(ROOT, 'orders', root)], { epoch: 0, commitLsn: toLsn(5n) });
+  root = { id: 1, ssn2: 3 };
+  const made = { id: 2, name: 'made', columns: { id: 1, ssn2: 2 }, above: ['orders'] };
+  await inUse.lookAbove(described(made).known.enrichment, undefined);
+  expect(read(made, 10)).toEqual(['column_renamed ssn ssn2']);
+  await inUse.lookAbove(described(made).known.enrichment, undefined);
+  expect(read(made, 10)).toBeUndefined();
 });

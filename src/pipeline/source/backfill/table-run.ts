@@ -41,7 +41,7 @@ export type TablePorts = PassPorts & {
   readonly feed: Pick<LogFeed, 'messageOf'>;
   readonly signals: LogSignals;
   /** Undefined: nobody wants to know how rows looked. */
-  readonly shapes: Pick<ShapesInUse, 'read'> | undefined;
+  readonly shapes: Pick<ShapesInUse, 'read' | 'lookAbove'> | undefined;
   /** Do all who get the rows get updates of them, too? */
   readonly updatesAreTold: boolean;
   /** Writes the progress down, durably. */
@@ -139,6 +139,7 @@ async function passOver(
   const isTold = indexes.length > 0 && !indexes.includes(-1);
   const watch = new TableWatch(isTold ? table.key.map(({ name }) => name) : [], ports);
   const described = await describeWithLineage(client, relation, context);
+  await shapes?.lookAbove(described.enrichment, undefined);
   const what: PassedTable = {
     name: { schema: request.schema, table: request.table },
     table,
