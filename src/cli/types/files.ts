@@ -46,11 +46,13 @@ export function layOut(sinks: readonly DescribedSink[], command: string): Layout
   for (const { sink, directory } of named) {
     const names = nameTables(sink.tables);
     const all = names.map(({ table }) => titleOf(table));
+    // What is of no table has no schema in its file's name: no table's is like it.
+    const ofTables = names.filter(({ table }) => table.schema !== '');
     const files = names.map(({ table }, index) => {
-      const others = (part: 'schema' | 'table'): string[] => names.map((each) => each.table[part]);
+      const others = (part: 'schema' | 'table'): string[] => ofTables.map((each) => each.table[part]);
       return {
         title: `${sink.name} / ${all[index]!}`,
-        path: `${directory}/${table.schema === '' ? '' : `${fileName(table.schema, others('schema'))}.`}${fileName(table.table, others('table'))}`,
+        path: `${directory}/${table.schema === '' ? table.table : `${fileName(table.schema, others('schema'))}.${fileName(table.table, others('table'))}`}`,
       };
     });
     for (const [index, name] of names.entries()) {

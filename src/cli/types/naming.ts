@@ -49,10 +49,16 @@ export type NamedTable = {
   readonly declarations: readonly Declaration[];
 };
 
-/** Of one sink; names of tables that give the same are told apart by a number, in the order of the tables. */
+/**
+ * Of one sink; names of tables that give the same are told apart by a number, in the order of the tables. What is of no table is named
+ * first: no table that comes gives it another name.
+ */
 export function nameTables(tables: readonly DescribedTable[]): readonly NamedTable[] {
   const used = new Set([INT8, DIMENSIONS, ANY_MESSAGE]);
-  return tables.map(({ table, messages }) => {
+  const named = new Map(tables.filter(isOfNoTable).map((described) => [described, nameTable(described)]));
+  return tables.map((described) => named.get(described) ?? nameTable(described));
+
+  function nameTable({ table, messages }: DescribedTable): NamedTable {
     for (let number = 1; ; number++) {
       const name = `${baseOf(table)}${number === 1 ? '' : `_${number}`}`;
       const declarations = declare(name, messages);
@@ -61,8 +67,10 @@ export function nameTables(tables: readonly DescribedTable[]): readonly NamedTab
       names.forEach((each) => used.add(each));
       return { table, name, declarations };
     }
-  });
+  }
 }
+
+const isOfNoTable = ({ table }: Pick<DescribedTable, 'table'>): boolean => table.schema === '';
 
 /** What has a name in a message is declared once where it is the same for several actions, else with the action's name in its own. */
 function declare(base: string, messages: readonly DescribedMessage[]): readonly Declaration[] {

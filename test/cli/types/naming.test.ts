@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { member, named, object, STRING } from '../../../src/core/json-type.ts';
+import { layOut } from '../../../src/cli/types/files.ts';
 import { fileName, nameTables, pascal } from '../../../src/cli/types/naming.ts';
 
 test.each([
@@ -29,6 +30,18 @@ test('tables that would have one name are told apart by a number, and none is ca
   expect(names('a_b', 'a b', 'aB')).toEqual(['AB', 'AB_2', 'AB_3']);
   expect(names('int8', 'dimensions', 'any_message')).toEqual(['Int8_2', 'Dimensions_2', 'AnyMessage_2']);
   expect(nameTables([{ table: { schema: 'app', table: 'x' }, messages: [] }])[0]!.name).toBe('AppX');
+});
+
+test('what is of no table keeps its name, and its file, whatever tables there are', () => {
+  const table = (schema: string, name: string) => ({ table: { schema, table: name }, messages: [] });
+  const tables = [table('public', 'Transaction'), table('public', 'orders'), table('', 'transaction')];
+  expect(nameTables(tables).map(({ name }) => name)).toEqual(['Transaction_2', 'Orders', 'Transaction']);
+  const files = layOut([{ database: 'd', name: 's', tables }], 'tailrace types').tables;
+  expect(files.map(({ typescript }) => typescript.path)).toEqual([
+    's/public.Transaction.ts',
+    's/public.orders.ts',
+    's/transaction.ts',
+  ]);
 });
 
 test('a part without members has no name', () => {

@@ -310,6 +310,45 @@ const changedTo = (
   ];
 };
 
+/** The table called `name`, with what it was under, and what it is under now, from a row of this transaction on. */
+const placed = (table: {
+  readonly name: string;
+  readonly before: readonly string[] | undefined;
+  readonly after: readonly string[];
+  readonly isUntold?: boolean;
+}): Buffer[] => {
+  const { name, isUntold = false } = table;
+  const columns = ['id', 'email', 'note'];
+  const placesOf = (names: readonly string[]) =>
+    names.map((above) => ({ schema: 'public', table: above, published: true }));
+  const shape = (above: readonly string[] | undefined) => ({
+    relationId: 1,
+    schema: 'public',
+    table: name,
+    columns: columns.map((column, i) => ({ name: column, type: TEXT, typeModifier: -1, number: i + 1 })),
+    ...(above && { above: placesOf(above) }),
+  });
+  const difference = { before: shape(table.before), after: shape(table.after) };
+  return [
+    relationMessage({
+      id: 1,
+      schema: 'public',
+      table: name,
+      identity: 'd',
+      columns: columns.map((column) => ({ name: column, type: TEXT, identity: column === 'id' })),
+    }),
+    encodeEnrichment({
+      relationId: 1,
+      key: ['id'],
+      types: new Map(),
+      ancestors: placesOf(table.after).map((above, i) => ({ ...above, oid: 10 + i })),
+      ...(isUntold
+        ? { untold: [difference] }
+        : { schemaChange: { ...difference, at: { commitLsn: toLsn(100n), index: 0 } } }),
+    }),
+  ];
+};
+
 const JSONB = 3802;
 const COMPOSITE = 50_000;
 /** A table with a document, and another one. */
@@ -451,6 +490,61 @@ describe('the sink halts, and says where and what to do,', () => {
       expect(await bodies({ columns: [...names], rules: { ...stays, exclude: [] } })).toEqual([[...names]]);
     },
   );
+
+  test.each([
+    ['its root is renamed', 'p', ['t1'], ['t2'], 'the table public.t1 is now called public.t2'],
+    [
+      'it is detached',
+      'p',
+      ['t1'],
+      [],
+      'the rows of public.p came under the name public.t1 and come under public.p now',
+    ],
+    [
+      'it is attached',
+      't1',
+      [],
+      ['t2'],
+      'the rows of public.t1 came under the name public.t1 and come under public.t2 now',
+    ],
+  ] as const)(
+    'where a column of a partition would go out that stayed here, as %s',
+    async (_, name, before, after, reason) => {
+      const settings = tableWith(masks({ email: { kind: 'redact' } }));
+      for (const isUntold of [true, false]) {
+        const halt = await letIn(settings, [...placed({ name, before, after, isUntold }), row]).catch(
+          (error: unknown) => error,
+        );
+        expect(halt).toMatchObject({ code: 'COLUMN_RULES_UNUSABLE' });
+        expect((halt as Error).message).toContain(reason);
+      }
+      // The cure.
+      const [former] = settings.tables!;
+      const pattern = tablePattern({ schema: 'public', table: after[0] ?? name });
+      const cured = { ...settings, tables: [former!, { ...former!, pattern }] };
+      const [message] = bodiesOf(await letIn(cured, [...placed({ name, before, after }), row]));
+      expect(message!.record).toMatchObject({ email: '***' });
+    },
+  );
+
+  test.each([
+    ['a table comes under a root with rules', 'p', [], ['t1'], '***'],
+    ['a root without rules is renamed', 'p', ['a'], ['b'], 'alice@x.de'],
+    ['a partition is detached from a root without rules', 'p', ['a'], [], 'alice@x.de'],
+    ['a table without rules comes under a root without', 'p', [], ['a'], 'alice@x.de'],
+    ['it is not known what it was under', 'p', undefined, ['t1'], '***'],
+  ] as const)('but not where %s', async (_, name, before, after, email) => {
+    const settings = tableWith(masks({ email: { kind: 'redact' } }));
+    const [message] = bodiesOf(await letIn(settings, [...placed({ name, before, after }), row]));
+    expect(message!.record).toMatchObject({ email });
+  });
+
+  test('and not where a partition is detached whose own rows the sink does not read', async () => {
+    const selection = { includeTables: [tablePattern({ schema: 'public', table: 't1' })] };
+    const settings = { ...tableWith(masks({ email: { kind: 'redact' } })), selection };
+    const detached = placed({ name: 'p', before: ['t1'], after: [] });
+    expect(bodiesOf(await letIn(settings, [...detached, row]))).toEqual([]);
+  });
 
   test('where a table with a filter of its own is renamed, and none is for the new name', async () => {
     const { settings } =
