@@ -162,7 +162,9 @@ export class ShapesInUse {
    * it came to them. Of one whose rows are known at this place its own say all.
    */
   #fromAbove(now: TableShape, at: Position, before: TableShape | undefined): readonly ShapeDifference[] {
-    const isKnown = before?.relationId === now.relationId && !isElsewhere(before, now);
+    // What versions noted that did not ask for what is above a table does not tell.
+    const isKnown =
+      before?.relationId === now.relationId && before.above !== undefined && !isElsewhere(before, now);
     const found: ShapeDifference[] = [];
     for (const table of this.#above.get(now.relationId) ?? []) {
       const after = seenFromAbove(table, now);

@@ -309,6 +309,13 @@ test('a shape that says nothing of what is above its table is that of any place'
   expect(await first({ columns: { id: 1 }, above: ['orders'], at: [11, 0] })).toBeUndefined();
   write();
   expect((await first({ columns: { id: 1 }, at: [12, 0] }))?.schemaChange).toBeDefined();
+  // Its root's name is known all the same.
+  store.usedShapes.add(OWNER, [
+    { shape: tableOf(2, 'u', { id: 1 }), at },
+    { shape: tableOf(ROOT, 'orders', { id: 1 }), at },
+  ]);
+  const renamed = await first({ id: 2, name: 'u', columns: { id: 1 }, above: ['sales'], at: [13, 0] });
+  expect(renamed?.untold?.map(wordsOf)).toEqual(['table_renamed']);
 });
 
 test('a partition of which no row has come is compared with what is known of its root, however it was looked at since', async () => {
