@@ -262,8 +262,9 @@ export function asSeenBy(
   name: TableName | undefined,
   isWanted: (column: ShapeColumn, shape: TableShape) => boolean,
 ): SchemaChange | undefined {
-  const seen = ({ above: _, ...shape }: TableShape): TableShape => ({
+  const seen = (shape: TableShape): TableShape => ({
     ...shape,
+    above: undefined,
     ...(name && nameOf(name)),
     columns: shape.columns.filter((column) => isWanted(column, shape)),
   });

@@ -108,6 +108,21 @@ test('a sink is told what its messages have, under the name that it reads', () =
   expect(asSeenBy({ before, after, at }, root, () => true)).toMatchObject({ before: root, after: root, at });
 });
 
+test('what a table is under is part of its shape where that is known, and told to nobody', () => {
+  const under = (...names: readonly string[]): TableShape =>
+    table([column('a', 1)], {
+      above: names.map((name) => ({ schema: 'public', table: name, published: true })),
+    });
+  expect(isSameShape(under('root'), under('root'))).toBe(true);
+  expect(isSameShape(under('root'), under('other'))).toBe(false);
+  expect(isSameShape(under('root'), under())).toBe(false);
+  expect(isSameShape(under('root'), table([column('a', 1)]))).toBe(true);
+  const at = { commitLsn: 1n as never, index: 0 };
+  expect(
+    asSeenBy({ before: under('root'), after: under('other'), at }, undefined, () => true),
+  ).toBeUndefined();
+});
+
 test('a column that takes the name and the place of one that is gone makes another shape where that is known', () => {
   const before = table([column('id', 1, INT4), column('a', 2), column('b', 3)]);
   const after = table([column('id', 1, INT4), column('a', 3), column('b', 4)]);

@@ -12,11 +12,9 @@ export const placesOf = ({ ancestors = [] }: Pick<Lineage, 'ancestors'>): NonNul
  */
 export function seenFromAbove(table: TableShape, partition: TableShape): TableShape {
   const byName = new Map(table.columns.map((column) => [column.name, column]));
-  const columns = partition.columns.map(({ number: _, ...column }): ShapeColumn => {
+  const columns = partition.columns.map((column): ShapeColumn => {
     const same = byName.get(column.name);
-    return same?.number !== undefined && same.type === column.type
-      ? { ...column, number: same.number }
-      : column;
+    return { ...column, number: same?.type === column.type ? same.number : undefined };
   });
   const { relationId, schema, table: name, above } = table;
   return { relationId, schema, table: name, above, columns: inOrder(columns) };
@@ -27,5 +25,5 @@ function inOrder(columns: readonly ShapeColumn[]): readonly ShapeColumn[] {
   const numbers = columns.flatMap(({ number }) => number ?? []);
   if (numbers.length === columns.length) return columns.toSorted((a, b) => a.number! - b.number!);
   const isAscending = numbers.every((number, i) => i === 0 || numbers[i - 1]! < number);
-  return isAscending ? columns : columns.map(({ number: _, ...column }) => column);
+  return isAscending ? columns : columns.map((column) => ({ ...column, number: undefined }));
 }

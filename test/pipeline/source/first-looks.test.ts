@@ -6,6 +6,8 @@ import type { TableShape } from '../../../src/core/schema-change.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import type { SinkNames } from '../../../src/core/wanted-names.ts';
 import { firstLooks } from '../../../src/pipeline/source/first-looks.ts';
+import { namesOf } from '../../../src/pipeline/source/wanted-names.ts';
+import { loadText } from '../../config/load-config.ts';
 
 const named = (table: string) => ({ schema: 'public', table });
 const carried = (table: string, oid: number, more: Partial<TableVersions> = {}): TableVersions => ({
@@ -119,4 +121,18 @@ test('a look that shows nothing new is passed over, unless the store did not tak
   expect(judged()).toBe(before);
   await look([...tables, carried('t0', 601)], 'another');
   expect(noted).toHaveLength(601);
+});
+
+test.each([
+  ['mask: { x: redact }', true],
+  ['exclude_columns: [x]', true],
+  ['columns: [x]', true],
+  ['where: "x = 1"', true],
+  ['rename: { x: y }', undefined],
+  ['group_column_names: [x]', undefined],
+])('of an entry with %s that is said: %s', async (options, keeps) => {
+  const { settings } =
+    await loadText(`databases: [{ name: d, database: d, hostname: h, slot: { name: s }, publication: { name: p } }]
+sinks: [{ name: s, tables: [{ name: public.t, ${options} }], destination: { type: sqs, queue_name: q } }]`);
+  expect(namesOf(settings.sinks[0]!).sink!.tables[0]!.keepsBack).toBe(keeps);
 });
