@@ -111,6 +111,20 @@ test('reading begins near its place: not whole segments of rows come before it',
   }
 });
 
+test('behind the last row of a transaction its commit comes, too', async () => {
+  const log = await richLog();
+  const reader = openLogReader(log.directory, log.signals);
+  const last = log.rows.map(positionOf).filter(({ index, commitLsn, epoch }, i, all) => {
+    const next = all[i + 1];
+    return index >= 0 && (next?.commitLsn !== commitLsn || next.epoch !== epoch);
+  });
+  for (const position of last) {
+    const { commits } = await readAll(reader, log.signals, { position });
+    expect(commits[0], formatPosition(position)).toBe(`${position.epoch}:${position.commitLsn}`);
+  }
+  reader.close();
+});
+
 test('after retention any position still retained reads exactly, and an older one names the first that does', async () => {
   const log = await richLog();
   const reader = openLogReader(log.directory, log.signals);

@@ -118,6 +118,8 @@ export class Consumer {
   readonly rows: string[] = [];
   readonly offsets: number[] = [];
   readonly relations = new Set<number>();
+  /** `epoch:LSN`. */
+  readonly commits: string[] = [];
   #commitLsn = 0n;
   #index = 0;
 
@@ -142,6 +144,8 @@ export class Consumer {
           } as Position),
         );
         this.offsets.push(block.offset + body - block.start);
+      } else if (type === FRAME.commit) {
+        this.commits.push(`${block.context.epoch}:${block.buffer.readBigUInt64BE(body + 2)}`);
       } else if (type === FRAME.relation) {
         this.relations.add(block.buffer.readUInt32BE(body + 1));
       }

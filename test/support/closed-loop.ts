@@ -70,7 +70,7 @@ export class Destination {
   }
 }
 
-/** Always has something to send. `localMs`: what a request costs it, one after the other. */
+/** Always has something to send. `localMs`: what a request costs it, one after the other; `spread`: of the way, about its mean. */
 export class Sender {
   readonly limit: LaneLimit;
   readonly pace = new Pace();
@@ -81,7 +81,8 @@ export class Sender {
   supply: number | undefined;
   readonly #clock: Clock;
   readonly #destination: Destination;
-  readonly #localMs: number;
+  localMs: number;
+  readonly #spread: number;
   #random: number;
   #inUse = 0;
   #busyUntilMs = 0;
@@ -90,12 +91,13 @@ export class Sender {
   constructor(
     clock: Clock,
     destination: Destination,
-    options: { rttMs: number; localMs?: number; bounds?: LaneBounds; seed?: number },
+    options: { rttMs: number; localMs?: number; bounds?: LaneBounds; seed?: number; spread?: number },
   ) {
     this.#clock = clock;
     this.#destination = destination;
     this.rttMs = options.rttMs;
-    this.#localMs = options.localMs ?? 0.15;
+    this.localMs = options.localMs ?? 0.15;
+    this.#spread = options.spread ?? 0.25;
     this.#random = options.seed ?? 1;
     this.limit = new LaneLimit(options.bounds ?? { first: 8, most: 512 });
   }
@@ -122,8 +124,8 @@ export class Sender {
   #send(startedMs: number): void {
     this.#inUse++;
     this.pace.started(BATCH, startedMs);
-    this.#busyUntilMs = Math.max(this.#busyUntilMs, startedMs) + this.#localMs;
-    const wayMs = (this.rttMs * (0.75 + this.#chance() / 2)) / 2;
+    this.#busyUntilMs = Math.max(this.#busyUntilMs, startedMs) + this.localMs;
+    const wayMs = (this.rttMs * (1 + this.#spread * (2 * this.#chance() - 1))) / 2;
     this.#clock.at(this.#busyUntilMs + wayMs, () => {
       const servedMs = this.#destination.serve();
       this.#clock.at((servedMs ?? this.#clock.now) + wayMs, () =>
@@ -139,7 +141,7 @@ export class Sender {
       this.delivered += BATCH;
       this.pace.delivered(BATCH, now);
       const isWanted = this.supply !== 0 && this.pace.nextMs <= now;
-      this.limit.answered({ nowMs: now, tookMs: now - startedMs, messages: BATCH, isWanted });
+      this.limit.answered({ nowMs: now, tookMs: now - startedMs, isWanted });
     } else {
       this.throttled++;
       this.limit.throttled(this.pace.throttled(startedMs, now), now);

@@ -214,7 +214,7 @@ export const sinkSchema = z
       .min(1)
       .optional()
       .describe(
-        'Messages in memory before the sink stops reading. Default: 10,000, or twice what its routes take at once if that is more.',
+        'Messages in memory before the sink stops reading. Default: what is in requests, and as many more; 1,000 more at least.',
       ),
     batch_size: z
       .int()

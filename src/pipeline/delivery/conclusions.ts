@@ -101,11 +101,7 @@ export class Conclusions {
       failed.push({ message, error: answer });
       if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
     }
-    this.#measure(queue, {
-      startedMs,
-      messages: delivered.length,
-      isThrottled: routeError?.throttled === true,
-    });
+    this.#measure(queue, { startedMs, messages: delivered.length, routeError });
     const wasDown = queue.isDown;
     if (delivered.length > 0 || (routeError === undefined && areAllKnown)) {
       queue.health.succeed(startedAt);
@@ -121,17 +117,20 @@ export class Conclusions {
 
   /** What the request says of how many the route may have in flight, and how many it takes in a second. */
   #measure(
-    { limit, pace, ready }: RouteQueue<Pending>,
-    request: { readonly startedMs: number; readonly messages: number; readonly isThrottled: boolean },
+    { limit, pace, isShortOfLanes }: RouteQueue<Pending>,
+    request: {
+      readonly startedMs: number;
+      readonly messages: number;
+      readonly routeError: DeliveryError | undefined;
+    },
   ): void {
     const nowMs = this.#ports.nowMs();
-    const { startedMs, messages, isThrottled } = request;
+    const { startedMs, messages, routeError } = request;
     if (messages > 0) pace.delivered(messages, nowMs);
-    if (isThrottled) limit.throttled(pace.throttled(startedMs, nowMs), nowMs);
-    else if (messages > 0) {
-      const isWanted = ready.length > 0 && nowMs >= pace.nextMs;
-      limit.answered({ nowMs, tookMs: nowMs - startedMs, messages, isWanted });
-    }
+    if (routeError?.throttled === true) limit.throttled(pace.throttled(startedMs, nowMs), nowMs);
+    else if (messages > 0)
+      limit.answered({ nowMs, tookMs: nowMs - startedMs, isWanted: isShortOfLanes && nowMs >= pace.nextMs });
+    else if (routeError !== undefined) limit.failed(startedMs, nowMs);
   }
 
   /** These can never be sent on their route. */

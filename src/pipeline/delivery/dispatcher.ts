@@ -61,7 +61,6 @@ export class Dispatcher {
   #stopped: Promise<void> | undefined;
   #dispatchIsDue = false;
   #stopping = false;
-  #inFlight = 0;
   #lanesInUse = 0;
   /** Requests in flight, and batches that are being rendered. */
   #atWork = 0;
@@ -109,6 +108,7 @@ export class Dispatcher {
     const { routes } = this.#ports;
     let probeAt = Infinity;
     const look = (queue: RouteQueue<Pending>): void => {
+      queue.look();
       probeAt = Math.min(probeAt, queue.waitsUntilMs(now) ?? Infinity);
     };
     for (const queue of routes.fixed()) {
@@ -155,8 +155,8 @@ export class Dispatcher {
 
   /** Messages: in requests without an answer, in memory, and those of which only the log offset is kept. */
   gauges(): { inFlight: number; buffered: number; parked: number } {
-    const { buffered, parked } = this.#unsettled.room;
-    return { inFlight: this.#inFlight, buffered, parked };
+    const { inFlight, buffered, parked } = this.#unsettled.room;
+    return { inFlight, buffered, parked };
   }
   /** Groups held back by a message that failed. */
   blockedGroups(): string[] {
@@ -230,7 +230,7 @@ export class Dispatcher {
     queue.lanesInUse++;
     queue.inFlight += batch.length;
     queue.pace.started(batch.length, startedMs);
-    this.#inFlight += batch.length;
+    this.#unsettled.room.send(batch.length);
     this.#lanesInUse++;
     this.#atWork++;
     const { route } = queue;
@@ -239,12 +239,10 @@ export class Dispatcher {
     if (partial !== undefined) this.#partial.answered(partial);
     queue.lanesInUse--;
     queue.inFlight -= batch.length;
-    this.#inFlight -= batch.length;
+    this.#unsettled.room.inFlight -= batch.length;
     this.#lanesInUse--;
     this.#atWork--;
-    const { lanes } = queue;
     this.#conclusions.conclude({ queue, batch, startedAt, startedMs }, answers);
-    if (queue.lanes > lanes) this.#ports.routes.serve(queue);
     this.#ended();
   }
 

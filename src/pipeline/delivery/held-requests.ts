@@ -17,6 +17,8 @@ export type HeldRequestPorts = {
 type Held = {
   readonly queue: RouteQueue<Pending>;
   readonly messages: readonly Pending[];
+  /** Of them, those that stay rendered. */
+  readonly inRoom: number;
   readonly restsLane: boolean;
   readonly timer: NodeJS.Timeout;
 };
@@ -47,6 +49,8 @@ export class HeldRequests {
     }
     // Failed while the sink stops: the next one begins with them.
     if (this.#isStopped) return;
+    const inRoom = failures > 1 ? 0 : messages.length;
+    unsettled.room.held += inRoom;
     const restsLane = mayRestLane(queue.lanes, queue.restingLanes);
     if (restsLane) queue.restingLanes++;
     const timer = setTimeout(
@@ -56,7 +60,7 @@ export class HeldRequests {
       },
       waitMs(error, retry, failures, chance()),
     );
-    const held: Held = { queue, messages, restsLane, timer };
+    const held: Held = { queue, messages, inRoom, restsLane, timer };
     this.#held.add(held);
   }
 
@@ -73,8 +77,9 @@ export class HeldRequests {
   }
 
   #release(held: Held): void {
-    const { queue, messages, restsLane, timer } = held;
+    const { queue, messages, inRoom, restsLane, timer } = held;
     clearTimeout(timer);
+    this.#ports.unsettled.room.held -= inRoom;
     this.#held.delete(held);
     if (restsLane) queue.restingLanes--;
     // Some may have been given up meanwhile.

@@ -1,61 +1,69 @@
 // How many requests a route may have in flight: found, not configured. Pure: the clock is an argument.
 //
-// Lanes double as long as that brings more; what has been found is tried from time to time a step up and a step down. More is worth
-// its lanes only where the messages answered grow with them: where they do not, requests wait at the destination instead of here.
-// Compare the limiters of https://github.com/Netflix/concurrency-limits, and the power of a network (throughput over delay).
+// By Little's law what is under way is throughput by answer time. Where nothing waits, answers take as long as the way and the work;
+// so lanes for the throughput that there is, at that answer time and somewhat more, are enough: all others only wait, there or here.
+// While nothing waits, lanes double. As BBR has it for a path: https://datatracker.ietf.org/doc/draft-ietf-ccwg-bbr/
 
-/** What a doubling, or a step, has to bring: throughput to grow with lanes to this power. 1: with them; 0: not at all. */
-const WORTH = 0.35;
-const STEP_UP = 1.25;
-const STEP_DOWN = 0.8;
-const LEAP_DOWN = 0.5;
-/** Answer times above this many of the shortest, and some milliseconds, mean that requests wait there: no lane is added. */
-const LONGEST_ANSWER = 3;
-const ANSWER_SLACK_MS = 10;
-/** What was found has become worse by so much: it is searched anew, from fewer. */
-const WORSE = 0.7;
-const SLOWER = 1.5;
-const RETREAT = 0.7;
-/** The shortest answer time is forgotten after this: the way there may have become longer. */
-const SHORTEST_FOR_MS = 30_000;
-/** A window is no shorter than this: of few answers nothing can be said. */
+/** Answers may take so many times as long as those that wait nowhere: what holds up some of them leaves no lane unused. */
+const HEADROOM = 1.75;
+/** And so much longer, the pauses of a process at either end: of a near one, which is as often awaited as it waits, they are the most. */
+const PAUSES_MS = 8;
+/** So many times that is slow: do fewer lanes not help, the way has become longer. */
+const SLOW = 1.3;
+/** For less than this there are no more: what another sender leaves for a moment is not taken from it. */
+const WORTH_MORE = 1.15;
+/** And there are these: with them two routes to one destination become alike. */
+const MORE = 4;
+/** Up to so many times the answer time of requests that wait nowhere, and half of the pauses, they wait nowhere. */
+const NO_QUEUE = 1.25;
+/** Lanes of a window, in those of the one before. */
+const MOST_GROWTH = 2;
+const MOST_LOSS = 0.8;
+/** A window is no shorter than this, while lanes double: of few answers nothing can be said. */
 const MIN_WINDOW_MS = 10;
 /** What has been found is looked at longer. */
 const MIN_HELD_WINDOW_MS = 50;
-/** Windows between two tries of what has been found; each that fails makes the next wait longer, up to `MAX_REST`. */
-const REST = 4;
-const MAX_REST = 64;
+/** Whether requests wait is asked with so many of the lanes, for a window. */
+const ASKING = 0.25;
+/** Answers follow the lanes to a power of so much at least, or not at all. 1: they wait for each other alone; 0: for nothing. */
+const FOLLOWED = 0.25;
+/** Windows from one question to the next; soon: to the first, of a process that has become warm, and where answers are slow. */
+const ASK_AFTER = 100;
+const ASK_SOON_AFTER = 10;
+/** An answer tells at most so many times what was known: another sender may be what it waits for. */
+const MOST_RISE = 1.5;
+/** A request that failed after so many times an answer's time, while others were answered, has waited for a place that there is none of. */
+const HANG = 5;
+const MIN_HANG_MS = 1000;
+/** Others were answered: in the last of so many parts of its time. */
+const HANG_PARTS = 4;
+/** Lanes are so many of those with which some hung, and become more by `MORE` from question to question. */
+const WITHOUT_HANG = 0.5;
 /** A window tells something of lanes only if a message was waiting for one at so many of its answers. */
 const WANTED_SHARE = 0.8;
-
-type Phase = 'searching' | 'holding' | 'up' | 'down';
 
 /** One window: what was answered in it, from when on it counts. */
 class Window {
   fromMs = 0;
-  /** A change of lanes shows an answer time later. */
-  countsFromMs = 0;
   answers = 0;
   wanted = 0;
-  messages = 0;
   answerMs = 0;
 
-  open(nowMs: number, settleMs: number): void {
-    this.fromMs = nowMs;
-    this.countsFromMs = nowMs + settleMs;
+  open(fromMs: number): void {
+    this.fromMs = fromMs;
     this.answers = 0;
     this.wanted = 0;
-    this.messages = 0;
     this.answerMs = 0;
   }
 }
 
 export type LaneBounds = { readonly first: number; readonly most: number };
 
+type Seen = { readonly lanes: number; readonly answerMs: number };
+
 export type Answered = {
   readonly nowMs: number;
   readonly tookMs: number;
-  readonly messages: number;
   /** Is there a message that waits for a lane? */
   readonly isWanted: boolean;
 };
@@ -63,19 +71,24 @@ export type Answered = {
 export class LaneLimit {
   readonly #bounds: LaneBounds;
   #lanes: number;
-  #phase: Phase = 'searching';
   readonly #window = new Window();
   #isOpen = false;
-  /** Before the last change: messages a millisecond, and with how many lanes. 0: not known. */
-  #before = { rate: 0, lanes: 0 };
-  /** Mean answer time of what was found. */
-  #heldAnswerMs = 0;
+  /** When the lanes were others last. */
+  #changedAtMs = -Infinity;
+  #isDoubling = true;
   #answerMs = 0;
-  #shortestMs = Infinity;
-  #shortestAtMs = 0;
-  #rest = REST;
-  #windowsLeft = REST;
-  #nextTry: 'up' | 'down' = 'up';
+  /** Mean answer time of requests that wait nowhere, as far as it is known. */
+  #unqueuedMs = Infinity;
+  /** How it was before the lanes of this window, which ask whether requests wait for each other. */
+  #before: Seen | undefined;
+  #askAfter = ASK_SOON_AFTER;
+  #windows = 0;
+  /** Answers are slow, and fewer lanes have not made them faster. */
+  #isHelpless = false;
+  /** More of them would hang. */
+  #ceiling = Infinity;
+  #hungAtMs = -Infinity;
+  #answeredAtMs = -Infinity;
   #isLimiting = false;
 
   /** `first` = `most`: they stay. */
@@ -104,132 +117,118 @@ export class LaneLimit {
   }
 
   /** A request got through. */
-  answered({ nowMs, tookMs, messages, isWanted }: Answered): void {
-    if (tookMs < this.#shortestMs || nowMs - this.#shortestAtMs > SHORTEST_FOR_MS) {
-      this.#shortestMs = tookMs;
-      this.#shortestAtMs = nowMs;
-    }
+  answered({ nowMs, tookMs, isWanted }: Answered): void {
+    this.#answeredAtMs = nowMs;
     const window = this.#window;
     if (!this.#isOpen) {
       this.#isOpen = true;
-      window.open(nowMs, 0);
+      window.open(nowMs);
       return;
     }
-    if (nowMs < window.countsFromMs) return;
+    // What is answered of before tells of the lanes of before.
+    const startedMs = nowMs - tookMs;
+    if (startedMs < this.#changedAtMs) return;
+    if (window.answers === 0) window.fromMs = nowMs;
     window.answers++;
-    window.messages += messages;
     window.answerMs += tookMs;
     if (isWanted) window.wanted++;
     const leastMs = Math.max(
-      this.#phase === 'searching' ? MIN_WINDOW_MS : MIN_HELD_WINDOW_MS,
+      this.#isDoubling ? MIN_WINDOW_MS : MIN_HELD_WINDOW_MS,
       window.answerMs / window.answers,
     );
-    if (window.answers < this.#lanes || nowMs - window.countsFromMs < leastMs) return;
+    if (window.answers < this.#lanes || nowMs - window.fromMs < leastMs) return;
     this.#close(nowMs);
   }
 
   /** The destination takes less than it is given: it gets this share. */
   throttled(share: number, nowMs: number): void {
     if (this.isFixed || share >= 1) return;
-    this.#change('searching', Math.floor(this.#lanes * share), 0, nowMs);
+    this.#before = undefined;
+    this.#set(this.#lanes * share, nowMs);
+  }
+
+  /** A request got no answer. One that hung, while others did not, says that there are too many; those in flight together say it once. */
+  failed(startedMs: number, nowMs: number): void {
+    const tookMs = nowMs - startedMs;
+    const hasHung = tookMs > Math.max(MIN_HANG_MS, this.#answerMs * HANG);
+    const areOthersAnswered = nowMs - this.#answeredAtMs < tookMs / HANG_PARTS;
+    if (this.isFixed || !hasHung || !areOthersAnswered || startedMs < this.#hungAtMs) return;
+    this.#hungAtMs = nowMs;
+    this.#before = undefined;
+    this.#ceiling = Math.max(this.#bounds.first, this.#lanes * WITHOUT_HANG);
+    this.#set(this.#lanes, nowMs);
   }
 
   #close(nowMs: number): void {
-    const { answers, wanted, messages, answerMs, countsFromMs } = this.#window;
-    const rate = messages / (nowMs - countsFromMs);
+    const { answers, wanted, answerMs } = this.#window;
     this.#answerMs = answerMs / answers;
     this.#isLimiting = wanted >= answers * WANTED_SHARE;
+    this.#unqueuedMs = Math.min(this.#unqueuedMs, this.#answerMs);
     if (this.isFixed || !this.#isLimiting) {
-      // It says nothing of lanes, and what was known before is of another load.
-      if (this.#phase === 'up' || this.#phase === 'down') this.#lanes = this.#before.lanes;
-      if (this.#phase !== 'searching') this.#phase = 'holding';
-      this.#before = { rate: 0, lanes: 0 };
-      this.#window.open(nowMs, 0);
+      // It says nothing of lanes, and what was asked was of another load.
+      if (this.#before !== undefined) this.#lanes = this.#before.lanes;
+      this.#before = undefined;
+      this.#window.open(nowMs);
       return;
     }
-    this.#judge(rate, nowMs);
-  }
-
-  #judge(rate: number, nowMs: number): void {
-    const { rate: rateBefore, lanes: lanesBefore } = this.#before;
-    const isWorth = rateBefore === 0 || rate >= rateBefore * (this.#lanes / lanesBefore) ** WORTH;
-    switch (this.#phase) {
-      case 'searching':
-        if (!isWorth) return this.#hold(lanesBefore, rateBefore, nowMs);
-        if (!this.#mayGrow) return this.#hold(this.#lanes, rate, nowMs);
-        return this.#change('searching', this.#lanes * 2, rate, nowMs);
-      case 'up':
-        if (!isWorth) return this.#backTo(lanesBefore, nowMs);
-        this.#rest = REST;
-        return this.#change('searching', this.#lanes * 2, rate, nowMs);
-      case 'down':
-        if (!isWorth) return this.#backTo(lanesBefore, nowMs);
-        this.#rest = REST;
-        return this.#down(rate, nowMs);
-      case 'holding':
-        if (this.#heldAnswerMs === 0) this.#heldAnswerMs = this.#answerMs;
-        else if (rate < rateBefore * WORSE && this.#answerMs > this.#heldAnswerMs * SLOWER)
-          return this.#retreat(nowMs);
-        if (--this.#windowsLeft > 0) return this.#hold(this.#lanes, rate, nowMs, this.#windowsLeft);
-        return this.#try(rate, nowMs);
-      default:
-        return this.#phase satisfies never;
+    const before = this.#hear();
+    const at = before ?? { lanes: this.#lanes, answerMs: this.#answerMs };
+    const goal = this.#goalOf(at);
+    const isSlow = this.#isSlow(at);
+    if (at.answerMs <= this.#slowestMs) this.#isHelpless = false;
+    if (++this.#windows >= (isSlow ? ASK_SOON_AFTER : this.#askAfter)) {
+      this.#windows = 0;
+      this.#ceiling += MORE;
+      if (!this.#isDoubling) return this.#ask(nowMs);
     }
+    // Before it is known that fewer help there are no fewer.
+    const helped = before !== undefined && !this.#isHelpless;
+    const least = helped ? this.#lanes : this.#isHelpless || isSlow ? at.lanes : at.lanes * MOST_LOSS;
+    this.#set(Math.max(least, Math.min(at.lanes * MOST_GROWTH, goal)), nowMs);
   }
 
-  get #mayGrow(): boolean {
-    return !this.isAtMost && !this.#isSlow;
+  #goalOf({ lanes, answerMs }: Seen): number {
+    const unqueuedMs = this.#unqueuedMs;
+    this.#isDoubling = answerMs < unqueuedMs * NO_QUEUE + PAUSES_MS / 2;
+    if (this.#isDoubling) return lanes * MOST_GROWTH;
+    const share = this.#slowestMs / answerMs;
+    if (share > 1) return share < WORTH_MORE ? lanes : lanes * share;
+    return lanes * share + MORE;
   }
-  get #isSlow(): boolean {
-    return this.#answerMs > this.#shortestMs * LONGEST_ANSWER + ANSWER_SLACK_MS;
+  #isSlow({ answerMs }: Seen): boolean {
+    return answerMs > this.#slowestMs * SLOW;
   }
-
-  #try(rate: number, nowMs: number): void {
-    const direction = this.#nextTry;
-    this.#nextTry = direction === 'up' ? 'down' : 'up';
-    if (direction === 'up' && this.#mayGrow)
-      return this.#change('up', Math.ceil(this.#lanes * STEP_UP), rate, nowMs);
-    if (direction === 'down') return this.#down(rate, nowMs);
-    return this.#hold(this.#lanes, rate, nowMs);
-  }
-
-  #down(rate: number, nowMs: number): void {
-    if (this.#lanes === this.#bounds.first) return this.#hold(this.#lanes, rate, nowMs);
-    const step = this.#isSlow ? LEAP_DOWN : STEP_DOWN;
-    return this.#change('down', Math.floor(this.#lanes * step), rate, nowMs);
+  /** What answers may take. */
+  get #slowestMs(): number {
+    return this.#unqueuedMs * HEADROOM + PAUSES_MS;
   }
 
-  /** The way has become longer, or the destination slower: the shortest answer time is of another. */
-  #retreat(nowMs: number): void {
-    this.#shortestMs = Infinity;
-    this.#nextTry = 'down';
-    this.#rest = REST;
-    this.#change('searching', Math.floor(this.#lanes * RETREAT), 0, nowMs);
+  /** With fewer lanes answers are faster, if requests wait for each other. Where there are no fewer, more of them tell as well. */
+  #ask(nowMs: number): void {
+    this.#askAfter = ASK_AFTER;
+    const before = { lanes: this.#lanes, answerMs: this.#answerMs };
+    this.#set(before.lanes * ASKING, nowMs);
+    if (this.#lanes * 2 > before.lanes) this.#set(before.lanes * MOST_GROWTH, nowMs);
+    if (this.#lanes !== before.lanes) this.#before = before;
   }
 
-  #backTo(lanes: number, nowMs: number): void {
-    this.#rest = Math.min(MAX_REST, this.#rest * 2);
-    this.#hold(lanes, this.#before.rate, nowMs);
-  }
-
-  #hold(lanes: number, rate: number, nowMs: number, windows = this.#rest): void {
-    if (this.#phase !== 'holding') this.#heldAnswerMs = 0;
-    this.#phase = 'holding';
-    this.#windowsLeft = windows;
-    this.#before = { rate, lanes };
-    this.#set(lanes, nowMs);
-  }
-
-  #change(phase: Phase, lanes: number, rate: number, nowMs: number): void {
-    this.#phase = phase;
-    this.#before = { rate, lanes: this.#lanes };
-    this.#set(lanes, nowMs);
+  /** What was before the question, if one was asked. Where the answer time has not followed the lanes it is that of the way by now. */
+  #hear(): Seen | undefined {
+    const before = this.#before;
+    if (before === undefined) return undefined;
+    this.#before = undefined;
+    const followed = Math.log(this.#answerMs / before.answerMs) / Math.log(this.#lanes / before.lanes);
+    this.#isHelpless = followed < FOLLOWED;
+    if (this.#isHelpless && this.#isSlow(before))
+      this.#unqueuedMs = Math.min(this.#answerMs, before.answerMs, this.#unqueuedMs * MOST_RISE);
+    return before;
   }
 
   #set(lanes: number, nowMs: number): void {
     const { first, most } = this.#bounds;
-    const isNew = lanes !== this.#lanes;
-    this.#lanes = Math.max(first, Math.min(most, lanes));
-    this.#window.open(nowMs, isNew ? this.#answerMs : 0);
+    const before = this.#lanes;
+    this.#lanes = Math.max(first, Math.min(most, Math.floor(this.#ceiling), Math.round(lanes)));
+    if (this.#lanes !== before) this.#changedAtMs = nowMs;
+    this.#window.open(nowMs);
   }
 }

@@ -3,8 +3,13 @@ import { Arenas } from './arena.ts';
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 
-/** Rendered messages of one sink in memory; more wait in the log. Few stay in a processor's cache, and outlive few collections of garbage. */
+/**
+ * Rendered messages of one sink in memory, beside those in requests; more wait in the log. Few stay in a processor's cache, and outlive
+ * few collections of garbage.
+ */
 const DEFAULT_MAX_BUFFERED = 1000;
+/** For each message of a failed request there is room for so many that wait for it in its groups: others go on. */
+const HELD_BACK = 4;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
@@ -23,7 +28,7 @@ const MAX_DOWN_ROUTES_BYTES = MAX_BUFFERED_BYTES * DOWN_ROUTES_SHARE;
 const PARKED = -1;
 
 export type RoomSettings = {
-  /** Undefined: as many as the routes can have in flight, twice, or `DEFAULT_MAX_BUFFERED`. */
+  /** Those in requests are among them. Undefined: `DEFAULT_MAX_BUFFERED`, and those in requests. */
   readonly maxBuffered?: number | undefined;
   readonly maxParked: number;
 };
@@ -37,6 +42,10 @@ export class Room {
   #bytes = 0;
   /** Rendered messages. */
   buffered = 0;
+  /** Of them, those in requests without an answer. */
+  inFlight = 0;
+  /** And those of a request that has failed, which wait for their time. */
+  held = 0;
   /** Messages of which only the log offset is kept. */
   parked = 0;
   /** Of `buffered` and its bytes, what is on its way to routes that are down. */
@@ -55,9 +64,10 @@ export class Room {
     this.#maxParked = limits.maxParked;
   }
 
-  /** A route may have this many messages in flight: there is room for those and as many more, unless somebody set a limit. */
-  serve(inFlight: number): void {
-    if (!this.#isFixed) this.#maxBuffered = Math.max(this.#maxBuffered, 2 * inFlight);
+  /** So many messages more are in requests: there is room for them, and for as many that wait for them, unless somebody set a limit. */
+  send(count: number): void {
+    this.inFlight += count;
+    this.#tell();
   }
 
   /** Rows have opened so many routes: there is room for some messages of each, unless somebody set a limit. */
@@ -152,9 +162,15 @@ export class Room {
     this.#tell();
   }
 
+  get #limit(): number {
+    if (this.#isFixed) return this.#maxBuffered;
+    const underWay = this.inFlight + this.held;
+    return underWay + Math.max(underWay, this.#maxBuffered) + this.held * HELD_BACK;
+  }
+
   isFull(): boolean {
     return (
-      this.buffered >= this.#maxBuffered ||
+      this.buffered >= this.#limit ||
       this.#bytes >= MAX_BUFFERED_BYTES ||
       this.parked >= this.#maxParked ||
       this.#routesByRow >= MAX_ROUTES_BY_ROW
@@ -163,7 +179,7 @@ export class Room {
 
   hasRoomAgain(): boolean {
     return (
-      this.buffered <= this.#maxBuffered * RESUME_SHARE &&
+      this.buffered <= this.#limit * RESUME_SHARE &&
       this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
       this.parked < this.#maxParked &&
       this.#routesByRow < MAX_ROUTES_BY_ROW

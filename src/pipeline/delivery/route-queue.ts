@@ -73,6 +73,8 @@ export class RouteQueue<Message> {
   readonly limit: LaneLimit;
   readonly pace = new Pace();
   lanesInUse = 0;
+  /** Did messages wait for a lane, when all that may be sent had been? */
+  isShortOfLanes = false;
   /** Messages in them. */
   inFlight = 0;
   /** Messages that are on their way there, parked ones too. */
@@ -114,6 +116,11 @@ export class RouteQueue<Message> {
     if (this.ready.length === 0 || this.isPreparing) return false;
     if (this.isDown) return this.lanesInUse === 0 && nowMs >= this.health.retryAtMs;
     return this.lanesInUse + this.restingLanes < this.lanes && nowMs >= this.pace.nextMs;
+  }
+
+  /** All that may be sent has been. */
+  look(): void {
+    this.isShortOfLanes = this.ready.length > 0 && this.lanesInUse + this.restingLanes >= this.lanes;
   }
 
   /** Undefined: nothing waits for its time alone: what else it waits for will tell. */

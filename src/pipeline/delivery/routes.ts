@@ -39,7 +39,6 @@ export const isFault = (found: unknown): found is RouteFault =>
 type Opened = { readonly key: string; readonly by: Opening };
 
 export class Routes {
-  readonly #settings: RouteSettings;
   readonly #room: Room;
   readonly #queues = new Map<string, RouteQueue<Pending>>();
   /** Those of `#queues` that stay. */
@@ -50,7 +49,6 @@ export class Routes {
   readonly turns: Turns;
 
   constructor(settings: RouteSettings, room: Room) {
-    this.#settings = settings;
     this.#room = room;
     this.turns = new Turns(settings.batchSize ?? Infinity);
   }
@@ -107,14 +105,7 @@ export class Routes {
   #open(key: string, route: Route): RouteQueue<Pending> {
     const queue = new RouteQueue<Pending>(route);
     this.#queues.set(key, queue);
-    this.serve(queue);
     return queue;
-  }
-
-  /** There is room for what its lanes can have in flight, as many as they are now. */
-  serve(queue: RouteQueue<Pending>): void {
-    const { batchSize = Infinity } = this.#settings;
-    this.#room.serve(queue.lanes * Math.min(queue.route.limits.batchCount, batchSize));
   }
 
   /** Makes place for one more. Where all have messages on their way there is none: then reading stops soon (`Room.isFull`). */

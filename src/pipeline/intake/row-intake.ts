@@ -164,12 +164,14 @@ export class RowIntake implements WalkPorts {
       return this.#halt === undefined;
     }
     const rows = new RowBatch(this.#rows, signal, this.#oldRows);
+    const commits = this.#commits;
     this.#rows = [];
+    this.#commits = [];
     rows.dropped = outside;
     const haveRun = runSteps(this.#steps, rows);
-    if (typeof haveRun === 'boolean') return haveRun && this.#addAll(rows);
+    if (typeof haveRun === 'boolean') return haveRun && this.#addAll(rows, commits);
     // Meanwhile some of them may have been given up.
-    return haveRun.then((isDone) => isDone && this.#addAll(rows, (row) => this.#isDone(row)));
+    return haveRun.then((isDone) => isDone && this.#addAll(rows, commits, (row) => this.#isDone(row)));
   }
 
   /** Does its filter drop the row, as a look-up says? Not before the filter has judged rows of the table, and nobody doubts it: who does is asked for each batch. */
@@ -180,13 +182,19 @@ export class RowIntake implements WalkPorts {
     return row.kind !== FRAME.read && row.transaction.readUpTo === undefined && !toJudge.has(row);
   }
 
-  #addAll(rows: RowBatch, isOver: (row: LoggedRow) => boolean = () => false): boolean {
-    const commits = this.#commits.values();
-    this.#commits = [];
-    let commit = commits.next().value;
+  #addAll(
+    rows: RowBatch,
+    commits: readonly PlacedCommit[],
+    isOver: (row: LoggedRow) => boolean = () => false,
+  ): boolean {
+    let ended = 0;
+    /** The transactions that end in front of this row. */
+    const endBefore = (row: number): void => {
+      for (; ended < commits.length && commits[ended]!.behind <= row; ended++)
+        this.#ends!.commit(commits[ended]!);
+    };
     for (const [index, row] of rows.all.entries()) {
-      for (; commit !== undefined && commit.behind <= index; commit = commits.next().value)
-        this.#ends!.commit(commit);
+      endBefore(index);
       const { exceeded } = this.#messages;
       if (exceeded !== undefined) {
         this.#halt = haltedAt(row, exceeded);
@@ -196,8 +204,7 @@ export class RowIntake implements WalkPorts {
       row.plan.hasJudged ||= row.hasColumns && !row.plan.isDoubted;
       if (!row.isDropped && !isOver(row)) this.#messages.add(row);
     }
-    for (; commit !== undefined && commit.behind <= rows.all.length; commit = commits.next().value)
-      this.#ends!.commit(commit);
+    endBefore(rows.all.length);
     this.#halt = rows.halt ?? this.#halt;
     if (this.#halt !== undefined) return false;
     // Not of a block that comes again.

@@ -99,9 +99,15 @@ const SCHEMA = `${CREATE_ALL_TYPES};
   alter table indexed replica identity using index indexed_code;
   create table computed (id int primary key, twice int generated always as (id * 2) stored, at timestamptz not null default now());
   create type "it's */ a ""type""" as enum ('it''s', '"', '\\', '😀', '*/', '\${x}', '');
+  create domain whole as int; create domain number_of as whole check (value > 0); create domain document as jsonb;
+  create type _digit as enum ('1', '2');
+  create type part as (number number_of, more document[], digit _digit);
+  create domain some_part as part;
   create table odd (id int primary key, constructor text, "__proto__" text, "a*/b" int, "🙂" text, "q""q" "it's */ a ""type""",
     "new
-line" text, "\${x}" text, "1" text, "default" int, "class" bool, "with-dash" text, "" text);`.replace(
+line" text, "\${x}" text, "1" text, "default" int, "class" bool, "with-dash" text, number number_of default 1,
+    more_documents document[] default array['{"a": null}', null]::document[], digits _digit[] not null default '{1,NULL}', part part default row(1, null, '2'),
+    parts part[] default array[null, row(null, array['[]']::document[], '1')]::part[], some_part some_part, "" text);`.replace(
   ', "" text)',
   ')',
 );

@@ -37,3 +37,66 @@ test('who stops does not wait for room', async () => {
   expect(room.isFull()).toBe(true);
   await room.untilRoom(stopping.signal);
 });
+
+test('there is room for what is in requests and as many that wait for it, so that no lane waits for messages, and for a thousand at least', () => {
+  const { unsettled } = createDelivery({ maxBuffered: undefined });
+  const { room } = unsettled;
+  const untilFull = (): number => {
+    while (!room.isFull()) room.buffered++;
+    return room.buffered;
+  };
+  expect(untilFull()).toBe(1000);
+  room.send(600);
+  expect(untilFull()).toBe(1600);
+  room.send(4400);
+  expect(untilFull()).toBe(10_000);
+});
+
+test('a room that somebody has set is no larger for what is in requests', () => {
+  const { unsettled } = createDelivery({ maxBuffered: 4 });
+  unsettled.room.buffered = 4;
+  unsettled.room.send(4);
+  expect(unsettled.room.isFull()).toBe(true);
+});
+
+test('who waits for room goes on when what is there is sent', async () => {
+  const { room } = createDelivery({ maxBuffered: undefined }).unsettled;
+  room.buffered = 1000;
+  const waiting = room.untilRoom(new AbortController().signal);
+  room.send(500);
+  await waiting;
+  expect(room.hasRoomAgain()).toBe(true);
+});
+
+test('there is room for what waits after a failed request, and for what waits for it in its groups, until it may go again', async () => {
+  const delivery = createDelivery({
+    maxBuffered: undefined,
+    retry: { initialBackoffMs: 60_000, multiplier: 1, maxBackoffMs: 60_000, jitter: 0 },
+  });
+  const { room } = delivery.unsettled;
+  const untilFull = (): number => {
+    const { buffered } = room;
+    while (!room.isFull()) room.buffered++;
+    const full = room.buffered;
+    room.buffered = buffered;
+    return full;
+  };
+  const dispatcher = createDispatcher(delivery, {
+    sizeOf: ({ byteLength }) => byteLength,
+    deliver: (batch) => Promise.resolve(batch.map(() => DOWN)),
+  });
+  const messages = new Messages(delivery);
+  for (let i = 0; i < 10; i++) messages.add({ group: `g${i}` });
+  dispatcher.dispatch();
+  await waitFor(() => room.inFlight === 0, 'the request to fail');
+  expect(untilFull()).toBe(10 + 1000 + 40);
+  delivery.routes.queue(routeTo('q')); // the route of what was added
+  for (let i = 0; i < 50; i++) {
+    messages.add({ group: `h${i}` });
+  }
+  dispatcher.dispatch();
+  await waitFor(() => [...delivery.routes.all()].some(({ isDown }) => isDown), 'the route to be down');
+  // They wait for a probe now, as everything does.
+  expect(room.held).toBe(0);
+  await dispatcher.stop(0);
+});

@@ -6,7 +6,6 @@ import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import {
   createDelivery,
-  Messages,
   pendingMessage,
   routeTo,
   type Delivery,
@@ -120,15 +119,4 @@ test('a route that a table names as well is not counted for what was on its way 
   expect(delivery.unsettled.room.isFull()).toBe(false);
   send(delivery, 'one more', by);
   expect(delivery.unsettled.room.isFull()).toBe(true);
-});
-
-test('the room in memory follows what may be in flight: requests as large as the sink is told to make them', () => {
-  const isFullWith = (batchSize: number | undefined): boolean => {
-    const delivery = createDelivery({ batchSize, maxBuffered: undefined });
-    const route = routeTo('q', { batchCount: 1000, lanesPerRoute: 4 });
-    const messages = new Messages(delivery);
-    for (let i = 0; i < 2000; i++) messages.add({ route });
-    return delivery.unsettled.room.isFull();
-  };
-  expect([isFullWith(undefined), isFullWith(10)]).toEqual([false, true]);
 });

@@ -417,7 +417,7 @@ describe('the sink halts, and says where and what to do,', () => {
   ] as const)(
     'where a table is renamed and a column of it would go out that stayed here under the old name, as %s',
     async (_, rules, options, names, column) => {
-      const settings = tableWith(rules as Rules, options as Partial<TableOptions>);
+      const settings = tableWith(rules, options);
       const to = (name: string, isUntold = false) =>
         changedTo(names, (_, i) => i + 1, { to: name, isUntold });
       const haltOf = (rows: readonly Buffer[]) =>
