@@ -79,6 +79,7 @@ export async function startService(
     const life = beginLife(dataDir);
     await topology.start({ settings, store, version, life, logger, failed });
     // After the databases: a service that has none yet would call itself ready. Loaded while they connect: nothing else is as large.
+    await untilDescriptorsFree('HTTP', logger);
     const [{ startHttp }, { createMetrics }] = await Promise.all([
       import('./api/server.ts'),
       import('./telemetry/metrics/metrics.ts'),

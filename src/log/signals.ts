@@ -36,7 +36,7 @@ const RELEASED = 11;
 // Sink fields.
 const SETTLED_OFFSET = 0;
 const SETTLED_LSN = 1;
-/** `HOLDS`, `SHEDS`, `HALTED`. */
+/** `HOLDS`, `SHEDS`, `HALTED`, `DELIVERS`. */
 const FLAGS = 2;
 /** Offset below which the sink is to give up what it has not settled. */
 const SHED_BELOW = 3;
@@ -51,6 +51,7 @@ const ANSWERED_OFFSET = 6;
 const HOLDS = 1n;
 /** A gap that nobody has accepted concerns the sink: it reads no further. */
 const HALTED = 4n;
+const DELIVERS = 8n;
 /** Rather than hold the log above its budget, the sink gives up what it has not settled. */
 const SHEDS = 2n;
 
@@ -284,6 +285,14 @@ export class LogSignals {
   }
   isHalted(slot: number): boolean {
     return (this.#flags(slot) & HALTED) !== 0n;
+  }
+
+  /** Does the sink in `slot` run: is it neither paused nor disabled, and nothing has halted it? Set where it runs. */
+  setDelivering(slot: number, delivering: boolean): void {
+    this.#flag(slot, DELIVERS, delivering);
+  }
+  isDelivering(slot: number): boolean {
+    return (this.#flags(slot) & DELIVERS) !== 0n;
   }
 
   /** From here on nothing is delivered but what `release` lets go. Set by main before anything reads. */

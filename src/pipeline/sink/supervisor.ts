@@ -283,9 +283,11 @@ class Supervisor {
 
   /** Until the runner fails, or the turn is over. */
   async #runOnce(turn: AbortSignal): Promise<void> {
-    this.#options.signals.setHolding(this.#options.slot, true);
+    const { signals, slot } = this.#options;
+    signals.setHolding(slot, true);
     const runner = await this.#ports.createRunner(this.#currentOptions());
     this.#runner = runner;
+    signals.setDelivering(slot, true);
     let mended: NodeJS.Timeout | undefined;
     try {
       const running = runner.run();
@@ -299,6 +301,7 @@ class Supervisor {
       throw error;
     } finally {
       clearTimeout(mended);
+      signals.setDelivering(slot, false);
       await runner.stop(turn.aborted || this.#isFailing ? this.#deadlineMs : steadyMs());
       this.#isFailing = false;
       this.#last = withEarlierCounts(runner.status(), this.#last);

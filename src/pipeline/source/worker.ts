@@ -102,7 +102,7 @@ const faultOf = (error: unknown): SourceFault =>
     ? { code: error.code, message: error.message, mend: error.mend, hint: error.hint }
     : { code: 'INTERNAL', message: describeError(error), mend: 'restart', hint: undefined };
 
-whenTaken<SourceWorkerData>((data) => {
+whenTaken((data: SourceWorkerData) => {
   main(data);
   giveBackIdleMemory();
 });

@@ -33,8 +33,8 @@ export function takeThread(entry: URL, data: unknown): Worker {
 }
 
 /** In the thread: calls `begin` with what it was taken with. */
-export function whenTaken<Data>(begin: (data: Data) => void): void {
-  parentPort!.once('message', begin);
+export function whenTaken(begin: (data: never) => void): void {
+  parentPort!.once('message', begin as (data: unknown) => void);
 }
 
 /** With the process' own variables: some may be set while it waits (`ENV_FILE`). */

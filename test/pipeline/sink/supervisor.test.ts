@@ -74,7 +74,15 @@ async function supervised(what: { settings?: Partial<SinkSettings>; ports?: Part
   const next = (): Promise<TestRunner> => waitFor(() => running.shift(), 'a runner');
   const ask = <Reply>(request: Parameters<typeof sink.request>[0]): Promise<Reply> =>
     sink.request(request, patient).then(({ reply }) => reply as Reply);
-  return { room, sink, runners, next, ask, holds: () => room.signals.isHolding(room.options.slot) };
+  return {
+    room,
+    sink,
+    runners,
+    next,
+    ask,
+    holds: () => room.signals.isHolding(room.options.slot),
+    delivers: () => room.signals.isDelivering(room.options.slot),
+  };
 }
 
 const DENIED = new TailraceError('the queue denies us', { code: 'DENIED', kind: 'fatal', hint: 'allow it' });
@@ -114,6 +122,19 @@ test('a runner that has run for a while counts as well again', async () => {
   await s.next();
   await waitFor(() => s.sink.status().health === 'healthy', 'the sink to count as well');
   expect(s.sink.status().state).toBe('running');
+});
+
+test('a sink says that it delivers while it runs, and not when it is paused or has halted', async () => {
+  const s = await supervised();
+  const held = new TailraceError('too many', { code: 'MANY', kind: 'fatal', mend: 'resume', hint: 'resume' });
+  const first = await s.next();
+  await waitFor(() => s.delivers(), 'the sink to deliver');
+  first.fail(held);
+  await waitFor(() => !s.delivers(), 'the sink to halt');
+  await s.ask({ type: 'set_status', status: 'active' });
+  await waitFor(() => s.delivers(), 'the sink to deliver again');
+  await s.ask({ type: 'set_status', status: 'paused' });
+  expect([s.delivers(), s.holds()]).toEqual([false, true]);
 });
 
 test('counts go on over the runners of a sink', async () => {

@@ -67,7 +67,8 @@ test('one that could not load ends nobody, and whoever needs one gets another', 
   warmUp(url);
   await waitFor(() => existsSync(join(directory.path, 'failed once')), 'the thread to fail');
   // It may have been taken just before that was known: then it is heard.
-  await waitFor(() => answerOf(url, 1).catch(() => undefined), 'a thread that answers');
+  const answer = await waitFor(() => answerOf(url, 1).catch(() => undefined), 'a thread that answers');
+  expect(answer).toMatchObject({ data: 1, more: 'more' });
 });
 
 test('a thread that nobody takes keeps no process', () => {

@@ -497,17 +497,41 @@ describe('what happens to a table between its chunks is told', () => {
     ['a column', 'alter table t add column more int'],
     ['a type in a column', `alter type pair rename attribute a to b`],
     ['the publication', `alter publication everything set (publish = 'insert, delete')`],
+    ['a type inside a type in a column, in an array', 'alter type inner_pair add attribute c int'],
+    [
+      'what is above it',
+      'create table root (id int, p pair) partition by range (id); alter table root attach partition t default',
+    ],
+    [
+      'its schema',
+      'create schema s; alter table t set schema s; create table t (id int primary key, p pair)',
+    ],
+    [
+      'the name of its schema',
+      'alter schema public rename to s; create schema public; create table public.t (id int primary key, p text)',
+    ],
+    ['an index', 'create index on t (id)'],
     ['the name', 'alter table t rename to u; create table t (id int primary key, p pair)'],
   ];
   test.each(altering)('%s', async (_, statement) => {
     await sql(
-      'create type pair as (a int); create table t (id int primary key, p pair); insert into t select generate_series(1, 10)',
+      'create type inner_pair as (b int); create type pair as (a int, more inner_pair[]); create table t (id int primary key, p pair); insert into t select generate_series(1, 10)',
     );
     const table = await reading.table('t');
     const reader = reading.reader(table, ROW_BY_ROW);
     const first = await reader.read(WHOLE);
     expect(first.kind).toBe('chunk');
     await sql(statement);
+    expect(await reader.read(WHOLE)).toEqual({ kind: 'altered' });
+  });
+
+  test('the table above a partition', async () => {
+    await sql(
+      'create table root (id int primary key) partition by range (id); create table t partition of root default; insert into t values (1)',
+    );
+    const reader = reading.reader(await reading.table('t'));
+    expect((await reader.read(WHOLE)).kind).toBe('chunk');
+    await sql('alter table root rename to trunk');
     expect(await reader.read(WHOLE)).toEqual({ kind: 'altered' });
   });
 

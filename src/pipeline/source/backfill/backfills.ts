@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import type { Backfill } from '../../../core/backfill.ts';
 import { steadyMs, wallTime } from '../../../core/clock.ts';
 import { describeError, TailraceError } from '../../../core/errors.ts';
+import { ZERO_LSN } from '../../../core/lsn.ts';
 import { openTransactions, uncommittedTransactions } from '../../../postgres/backfill/open-transactions.ts';
 import { codeOf, connectionFault } from '../../../postgres/connection/fault.ts';
 import type { SourceOptions } from '../options.ts';
@@ -46,8 +47,8 @@ export class Backfills {
       sinkSlots,
       log,
       changes: () => feed.changes,
+      isCaughtUp: () => streaming.gate.reached >= (streaming.look()?.walAfter ?? ZERO_LSN),
       nowMs: steadyMs,
-      sleep: (ms, until) => sleep(ms, undefined, { signal: until }),
     });
     const connection = { ...streaming, liveFirst };
     const running = new Map<string, { readonly stop: AbortController; readonly ended: Promise<void> }>();

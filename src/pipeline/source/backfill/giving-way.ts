@@ -13,8 +13,9 @@ const UNUSED = 2;
 const HEARD_MS = 5_000;
 /** Where no change has come for so long, none is waited for. */
 const QUIET_MS = 1_000;
-/** Of a rest: until what was read is delivered, at most; then, while samples are taken. */
+/** Of a rest: until what was read is delivered, at most, without whoever else delivers, and at all; then, while samples are taken. */
 const DRAIN_MS = 500;
+const MOST_DRAIN_MS = 2_000;
 const REST_MS = 250;
 /** The first one, where something live comes; and before it is known whether it does. */
 const FIRST_REST_MS = 1_000;
@@ -22,16 +23,18 @@ const LOOK_MS = 100;
 /** From one rest to the next. */
 const REST_INTERVAL_MS = 2_000;
 
+/** By whom: what was in the log when the rest began; `by its sinks`: that get what is read, but others have not. */
+export type Delivered = 'no' | 'by its sinks' | 'by all';
+
 /** What has happened since the step before. */
 export type Seen = {
-  /** By who took them, how long live changes took. */
+  /** By who took them, how long live changes took; at rest, those alone that waited for nothing else. */
   readonly latencies: ReadonlyMap<number, readonly number[]>;
   /** Has the stream brought any? */
   readonly isLive: boolean;
   /** Rows that were read. */
   readonly rows: number;
-  /** Nothing that was read waits to be delivered. */
-  readonly isDelivered: boolean;
+  readonly delivered: Delivered;
 };
 
 type Phase =
@@ -50,10 +53,9 @@ export class GivingWay {
   #hasRested = false;
   #window: { readonly sinceMs: number; readonly latencies: Map<number, number[]>; rows: number };
 
-  /** It begins with a rest. `before`: how long live changes took before anything was read, as far as anybody knows. */
-  constructor(nowMs: number, before: Seen['latencies'] = new Map()) {
-    for (const [who, latencies] of before) this.#of(who).before(latencies);
-    this.#phase = { is: 'resting', sinceMs: nowMs, fromMs: nowMs };
+  /** It begins with a rest: an earlier one may have read. */
+  constructor(nowMs: number) {
+    this.#phase = { is: 'resting', sinceMs: nowMs, fromMs: undefined };
     this.#window = emptyWindow(nowMs);
   }
 
@@ -94,16 +96,27 @@ export class GivingWay {
   #goOnResting(
     { sinceMs, fromMs }: Extract<Phase, { is: 'resting' }>,
     nowMs: number,
-    { latencies, isDelivered }: Seen,
+    { latencies, delivered }: Seen,
   ): void {
-    if (fromMs === undefined) {
-      if (isDelivered || nowMs - sinceMs >= DRAIN_MS) this.#phase = { is: 'resting', sinceMs, fromMs: nowMs };
-      return;
-    }
+    if (fromMs === undefined) return this.#goOnDraining(sinceMs, nowMs, delivered);
     for (const [who, came] of latencies) this.#of(who).rested(came, nowMs);
-    const restMs = this.#hasRested ? REST_MS : this.#isQuiet(nowMs) ? LOOK_MS : FIRST_REST_MS;
+    const restMs = this.#hasRested ? REST_MS : FIRST_REST_MS;
+    if (this.#isQuiet(nowMs)) return this.#goOn(nowMs);
     if (nowMs - fromMs < restMs) return;
-    this.#hasRested ||= this.#liveAtMs !== undefined;
+    this.#hasRested = true;
+    this.#goOn(nowMs);
+  }
+
+  #goOnDraining(sinceMs: number, nowMs: number, delivered: Delivered): void {
+    const forMs = nowMs - sinceMs;
+    if (this.#isQuiet(nowMs) && forMs >= LOOK_MS) return this.#goOn(nowMs);
+    if (delivered === 'by all' || (delivered === 'by its sinks' && forMs >= DRAIN_MS))
+      this.#phase = { is: 'resting', sinceMs, fromMs: nowMs };
+    // It was no rest.
+    else if (forMs >= MOST_DRAIN_MS) this.#goOn(nowMs);
+  }
+
+  #goOn(nowMs: number): void {
     this.#phase = this.#isQuiet(nowMs) ? { is: 'free' } : { is: 'reading', sinceMs: nowMs };
     this.#window = emptyWindow(nowMs);
   }

@@ -17,8 +17,6 @@ const LEAST_TOLERANCE_MS = 0.5;
 const MOST_KEPT = 8_000;
 const KEPT_MS = 120_000;
 const FEWEST = 10;
-/** So many make what came before dispensable. */
-const ENOUGH = 200;
 /** Of a window, so many say half of what many would. */
 const HALF_SURE = 4;
 
@@ -30,16 +28,8 @@ export type Late = { readonly share: number; readonly excess: number };
 /** Of the changes of one sink, or of those on their way into the log. */
 export class Lateness {
   #rests: readonly Rest[] = [];
-  /** Of before anything was read: nobody knows what else kept them waiting then. */
-  #before: readonly number[] = [];
   #baseline: { readonly count: number; readonly limitsMs: readonly number[] } | undefined;
   #isKnown = false;
-
-  /** Milliseconds that changes took before anything was read: they count as long as there are not enough others. */
-  before(latencies: readonly number[]): void {
-    this.#before = latencies;
-    this.#isKnown = false;
-  }
 
   /** Milliseconds that changes took while nothing was read; older ones are forgotten. */
   rested(latencies: readonly number[], nowMs: number): void {
@@ -66,9 +56,7 @@ export class Lateness {
       .toReversed()
       .filter(({ latencies, atMs }) => nowMs - atMs < KEPT_MS && (left -= latencies.length) > 0)
       .toReversed();
-    const rested = this.#rests.flatMap(({ latencies }) => latencies);
-    if (rested.length >= ENOUGH) this.#before = [];
-    const known = Float64Array.from([...this.#before, ...rested]).sort();
+    const known = Float64Array.from(this.#rests.flatMap(({ latencies }) => latencies)).sort();
     this.#baseline = known.length < FEWEST ? undefined : { count: known.length, limitsMs: limitsOf(known) };
   }
 }

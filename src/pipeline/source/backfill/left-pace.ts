@@ -2,7 +2,7 @@
 import { Lateness } from './lateness.ts';
 
 /** No pace is slower, whatever live changes take: a backfill always ends. Rows a second. */
-export const SLOWEST = 1_000;
+export const SLOWEST = 2_000;
 /** The first one, where nothing is known. */
 export const FIRST = 2_000;
 /**
@@ -30,12 +30,7 @@ export class LeftPace {
     return this.#rowsPerSecond;
   }
 
-  /** Milliseconds that changes took before anything was read. */
-  before(latencies: readonly number[]): void {
-    this.#lateness.before(latencies);
-  }
-
-  /** While nothing was read. */
+  /** Milliseconds that changes took while nothing was read. */
   rested(latencies: readonly number[], nowMs: number): void {
     this.#lateness.rested(latencies, nowMs);
   }

@@ -2,33 +2,36 @@
 // theirs (giving-way.ts). One for a connection.
 import { LOG_LATENCIES, type LogSignals } from '../../../log/signals.ts';
 import type { LogWriter } from '../../../log/writer.ts';
-import { GivingWay } from './giving-way.ts';
+import { GivingWay, type Delivered } from './giving-way.ts';
 import { SLOWEST } from './left-pace.ts';
+import { Turns } from './turns.ts';
 
 export type LivePorts = {
-  readonly signals: Pick<LogSignals, 'latencies' | 'answered' | 'settled' | 'isHolding' | 'isHalted'>;
+  readonly signals: Pick<LogSignals, 'latencies' | 'answered' | 'settled' | 'isDelivering'>;
   /** By the sinks' names, their slots in `signals`. */
   readonly sinkSlots: ReadonlyMap<string, number>;
   readonly log: Pick<LogWriter, 'writtenEnd'>;
   /** That the stream has brought so far. */
   readonly changes: () => number;
+  /** Has it brought what there was a moment ago? What is made up for says nothing of what live changes take. */
+  readonly isCaughtUp: () => boolean;
   /** Never set back. */
   readonly nowMs: () => number;
-  /** Rejects when `signal` aborts. */
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 };
 
-/** How often it looks; and how often one that waits for its turn does, where it is not known for how long. */
+/** How often it looks; and how often it looks whether sinks that have too much before them have taken enough of it. */
 const STEP_MS = 50;
 const POLL_MS = 5;
+/** A sink that takes nothing for so long is waited for no longer. */
+const STILL_MS = 500;
 /** After so many, what was read is in the log. */
 const STEPS_TO_LET_IN = 1;
 /**
  * At a pace, a chunk is what may be read in this time: as it comes, it goes, and changes wait behind it. Asking for one costs as much as
- * some hundred rows do (measured), so it is no less than a hundred, unless those are many bytes.
+ * some fifty rows do (measured), so it is no less than that, unless those are many bytes.
  */
-const CHUNK_SHARE_MS = 20;
-const FEWEST_ROWS = 100;
+const CHUNK_SHARE_MS = 12;
+const FEWEST_ROWS = 50;
 const FEWEST_ROWS_BYTES = 32 * 1024;
 /** One connection is enough for so many rows a second. */
 const ROWS_OF_A_CONNECTION = 50_000;
@@ -52,14 +55,21 @@ export class LiveFirst {
   #nextMs = 0;
   #lastTurnMs = 0;
   #bytesOfARow = 0;
-  /** Turns are given one after the other. */
-  #turns: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns;
   /** While it rests: steps since nothing is read any more, and where the log ended behind what was read before. */
   #restingSteps = 0;
   #restsAt: number | undefined;
+  /** At the step before, places that had nothing before them of before the rest. */
+  #free: ReadonlySet<number> = new Set();
+  /** By the sinks' slots, up to where they had settled everything when that was something else than before. */
+  readonly #moved = new Map<number, { readonly answered: number; readonly atMs: number }>();
 
   constructor(ports: LivePorts) {
     this.#ports = ports;
+    this.#turns = new Turns(
+      () => this.#waitMs(),
+      () => this.#begins(),
+    );
   }
 
   /** A backfill for these sinks (none: all) reads from now on; answers how to say that it ends. */
@@ -74,9 +84,9 @@ export class LiveFirst {
   }
 
   #start(): void {
-    const nowMs = this.#ports.nowMs();
     this.#changesSeen = this.#ports.changes();
-    this.#giving = new GivingWay(nowMs, this.#came());
+    this.#giving = new GivingWay(this.#ports.nowMs());
+    this.#forgetRest();
     this.#timer = setInterval(() => this.#step(), STEP_MS);
   }
 
@@ -96,15 +106,10 @@ export class LiveFirst {
 
   /** Resolves when a chunk may be read; `ended` says that it was. Rejects when `signal` aborts. */
   turn(signal: AbortSignal): Promise<void> {
-    const turn = this.#turns.then(() => this.#untilTurn(signal));
-    this.#turns = turn.catch(() => undefined);
-    return turn;
+    return this.#turns.take(signal);
   }
 
-  async #untilTurn(signal: AbortSignal): Promise<void> {
-    for (let waitMs = this.#waitMs(); waitMs > 0; waitMs = this.#waitMs())
-      await this.#ports.sleep(Math.min(waitMs, STEP_MS), signal);
-    signal.throwIfAborted();
+  #begins(): void {
     this.#underWay++;
     this.#lastTurnMs = this.#ports.nowMs();
   }
@@ -117,15 +122,17 @@ export class LiveFirst {
     // What was read at full speed is not made up for.
     const charged = Math.min(rows, this.mostRows);
     this.#nextMs = Math.max(this.#nextMs, this.#lastTurnMs) + (charged * 1000) / pace;
+    this.#turns.look();
   }
 
   #waitMs(): number {
     const giving = this.#giving;
     if (giving === undefined || giving.rowsPerSecond === Infinity) return 0;
-    if (giving.rowsPerSecond === 0) return POLL_MS;
+    // It looks again at each step, and when one has ended.
+    if (giving.rowsPerSecond === 0) return Infinity;
+    if (this.#underWay >= Math.ceil(giving.pace / ROWS_OF_A_CONNECTION)) return Infinity;
     const nowMs = this.#ports.nowMs();
     if (nowMs < this.#nextMs) return this.#nextMs - nowMs;
-    if (this.#underWay >= Math.ceil(giving.pace / ROWS_OF_A_CONNECTION)) return POLL_MS;
     // A sink that takes nothing does not keep it from reading at its slowest.
     const atTheLatestMs = this.#lastTurnMs + (this.mostRows * 1000) / SLOWEST;
     return this.#isAhead(giving.pace) && nowMs < atTheLatestMs ? POLL_MS : 0;
@@ -133,17 +140,26 @@ export class LiveFirst {
 
   #isAhead(pace: number): boolean {
     const most = Math.max(AHEAD_BYTES, (pace * this.#bytesOfARow * AHEAD_MS) / 1000);
-    return this.#ports.log.writtenEnd - this.#answeredByAll() > most;
+    return this.#ports.log.writtenEnd - this.#answeredBy(this.#delivering(true)) > most;
   }
 
-  /** Up to where those that it reads for have settled everything. */
-  #answeredByAll(): number {
+  /** Slots of the sinks that deliver, of those that get the rows, or of the others. A sink that is paused, or has halted, takes nothing. */
+  #delivering(isReadFor: boolean): readonly number[] {
     const { signals, sinkSlots } = this.#ports;
-    const slots = [...sinkSlots]
-      .filter(([name, slot]) => this.#isReadFor(name) && signals.isHolding(slot) && !signals.isHalted(slot))
-      // One that has just begun has said nothing of this yet.
-      .map(([, slot]) => Math.max(signals.answered(slot), signals.settled(slot).offset));
-    return Math.min(Infinity, ...slots);
+    return [...sinkSlots]
+      .filter(([name, slot]) => this.#isReadFor(name) === isReadFor && signals.isDelivering(slot))
+      .map(([, slot]) => slot);
+  }
+
+  /** Up to where they have settled everything. */
+  #answeredBy(slots: readonly number[]): number {
+    return Math.min(Infinity, ...slots.map((slot) => this.#answered(slot)));
+  }
+
+  #answered(slot: number): number {
+    const { signals } = this.#ports;
+    // One that has just begun has said nothing of this yet.
+    return Math.max(signals.answered(slot), signals.settled(slot).offset);
   }
 
   #isReadFor(name: string): boolean {
@@ -157,23 +173,61 @@ export class LiveFirst {
     this.#changesSeen = changes;
     const rows = this.#rowsSeen;
     this.#rowsSeen = 0;
+    this.#goOnResting();
+    const came = this.#came();
     giving.step(this.#ports.nowMs(), {
-      latencies: this.#came(),
+      latencies: giving.rowsPerSecond === 0 ? this.#atRest(came) : came,
       isLive,
       rows,
-      isDelivered: this.#isDelivered(),
+      delivered: this.#delivered(),
     });
+    this.#turns.look();
   }
 
-  #isDelivered(): boolean {
-    if (this.#giving?.rowsPerSecond !== 0 || this.#underWay > 0) {
-      this.#restingSteps = 0;
-      this.#restsAt = undefined;
-      return false;
-    }
+  #goOnResting(): void {
+    if (this.#giving?.rowsPerSecond !== 0 || this.#underWay > 0) return this.#forgetRest();
     // A chunk that was read is let in a moment later.
     if (++this.#restingSteps > STEPS_TO_LET_IN) this.#restsAt ??= this.#ports.log.writtenEnd;
-    return this.#restsAt !== undefined && this.#answeredByAll() >= this.#restsAt;
+    for (const slot of this.#ports.sinkSlots.values()) {
+      const answered = this.#answered(slot);
+      if (this.#moved.get(slot)?.answered !== answered)
+        this.#moved.set(slot, { answered, atMs: this.#ports.nowMs() });
+    }
+  }
+
+  #forgetRest(): void {
+    this.#restingSteps = 0;
+    this.#restsAt = undefined;
+    this.#free = new Set();
+    this.#moved.clear();
+  }
+
+  #delivered(): Delivered {
+    if (!this.#hasDelivered(this.#delivering(true))) return 'no';
+    return this.#hasDelivered(this.#delivering(false)) ? 'by all' : 'by its sinks';
+  }
+
+  /** Have these delivered what was in the log when the rest began, or do they stand still? */
+  #hasDelivered(slots: readonly number[]): boolean {
+    const restsAt = this.#restsAt;
+    if (restsAt === undefined) return false;
+    const nowMs = this.#ports.nowMs();
+    const goOn = slots.filter((slot) => nowMs - (this.#moved.get(slot)?.atMs ?? nowMs) < STILL_MS);
+    return this.#answeredBy(goOn) >= restsAt;
+  }
+
+  /**
+   * Of what came, what says how long changes take at rest: none that have waited for what was there before, here or at the server. So who
+   * took them has to be without that, and to have been so a step ago.
+   */
+  #atRest(came: ReadonlyMap<number, readonly number[]>): ReadonlyMap<number, readonly number[]> {
+    const restsAt = this.#restsAt ?? Infinity;
+    const before = this.#free;
+    const places = this.#ports.isCaughtUp() ? [...this.#ports.sinkSlots.values(), LOG_LATENCIES] : [];
+    this.#free = new Set(
+      places.filter((place) => place === LOG_LATENCIES || this.#answered(place) >= restsAt),
+    );
+    return new Map([...came].filter(([place]) => before.has(place) && this.#free.has(place)));
   }
 
   /**

@@ -1,7 +1,7 @@
 // The pace of a backfill beside live changes, over a pretended machine: what is read keeps it busy, and changes queue behind that.
 import { expect, test } from 'vitest';
 import { GivingWay, type Seen } from '../../../../src/pipeline/source/backfill/giving-way.ts';
-import { SLOWEST } from '../../../../src/pipeline/source/backfill/left-pace.ts';
+import { FIRST, SLOWEST } from '../../../../src/pipeline/source/backfill/left-pace.ts';
 import { seededRandom } from '../../../support/workload.ts';
 
 const STEP_MS = 50;
@@ -74,7 +74,7 @@ class Simulation {
       latencies: new Map([[SINK, latencies]]),
       isLive: latencies.length > 0,
       rows,
-      isDelivered: this.#backlog === 0,
+      delivered: this.#backlog === 0 ? 'by all' : 'no',
     };
     this.giving.step(this.nowMs, seen);
   }
@@ -107,7 +107,7 @@ test.each(SEEDS)('on a machine with room its pace rises until it bounds nothing 
 });
 
 test.each(SEEDS)('changes take about as long as at rest, and what they leave is read (%i)', (seed) => {
-  const one = new Simulation({ capacity: 100_000 }, seed);
+  const one = new Simulation({ capacity: 200_000 }, seed);
   one.run(20);
   one.whileReading.length = 0;
   const { rows } = one;
@@ -203,7 +203,25 @@ test('a destination that takes its time does not hold it back, nor a server whos
 });
 
 test('few live changes are enough to give way to', () => {
-  const few = new Simulation({ capacity: 2_000, changes: 20 });
+  const few = new Simulation({ capacity: SLOWEST, changes: 20 });
   few.run(60);
-  expect(median(few.paces.slice(-400))).toBeLessThan(2_000);
+  expect(median(few.paces.slice(-400))).toBeLessThan(2 * SLOWEST);
+});
+
+test('a rest before what was read is delivered is none, and says nothing of what changes take', () => {
+  const giving = new GivingWay(0);
+  let nowMs = 0;
+  const spend = (ms: number, latencyMs: number, delivered: Seen['delivered']): void => {
+    for (const endMs = nowMs + ms; nowMs < endMs;) {
+      nowMs += STEP_MS;
+      const latencies = new Map([[SINK, Array<number>(50).fill(latencyMs)]]);
+      giving.step(nowMs, { latencies, isLive: true, rows: 1_000, delivered });
+    }
+  };
+  spend(10_000, 30, 'no');
+  expect(giving.pace).toBe(FIRST);
+  spend(5_000, 2, 'by all');
+  expect(giving.pace).toBeGreaterThan(FIRST);
+  spend(5_000, 30, 'no');
+  expect(giving.pace).toBe(SLOWEST);
 });

@@ -1,6 +1,7 @@
 // Whose changes a backfill gives way to, and in which turns its chunks come then. Time is pretended.
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { LOG_LATENCIES, LogSignals } from '../../../../src/log/signals.ts';
+import { SLOWEST } from '../../../../src/pipeline/source/backfill/left-pace.ts';
 import { LiveFirst } from '../../../../src/pipeline/source/backfill/live-first.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -12,8 +13,10 @@ const ROW_BYTES = 100;
 function made() {
   const signals = new LogSignals();
   const sinkSlots = new Map(NAMES.map((name, slot) => [name, slot]));
-  for (const slot of sinkSlots.values()) signals.setHolding(slot, true);
+  for (const slot of sinkSlots.values()) signals.setDelivering(slot, true);
   const log = { writtenEnd: 0 };
+  /** `liveDelivers`: the other sink takes what is in the log at once. */
+  const world = { isCaughtUp: true, liveDelivers: true };
   let changes = 0;
   const liveFirst = new LiveFirst({
     signals,
@@ -21,16 +24,14 @@ function made() {
     log,
     changes: () => changes,
     nowMs: () => Date.now(),
-    sleep: async (ms, signal) => {
-      await new Promise((next) => setTimeout(next, ms));
-      signal.throwIfAborted();
-    },
+    isCaughtUp: () => world.isCaughtUp,
   });
   const stop = new AbortController();
   const counts = { chunks: 0, rows: 0, atOnce: 0, most: 0 };
   return {
     liveFirst,
     signals,
+    world,
     log,
     counts,
     stop,
@@ -38,6 +39,7 @@ function made() {
     live: (latencies: { readonly live?: number; readonly rows?: number; readonly log?: number }) =>
       setInterval(() => {
         changes += 10;
+        if (world.liveDelivers) signals.publishAnswered(0, log.writtenEnd);
         for (let i = 0; i < 10; i++) {
           if (latencies.live !== undefined) signals.latencies.add(0, latencies.live);
           if (latencies.rows !== undefined) signals.latencies.add(1, latencies.rows);
@@ -111,8 +113,8 @@ test('changes of another sink that become late make it slower; when they end it 
   }, 50);
   const changing = one.live({ log: 1 });
   await vi.advanceTimersByTimeAsync(5_000);
-  expect(await rowsIn(one, 5_000)).toBeLessThan(10_000);
-  expect(one.liveFirst.pace).toBeLessThan(1_500);
+  expect(await rowsIn(one, 5_000)).toBeLessThan(5 * 1.5 * SLOWEST);
+  expect(one.liveFirst.pace).toBeLessThan(1.5 * SLOWEST);
   clearInterval(late);
   clearInterval(changing);
   await vi.advanceTimersByTimeAsync(2_000);
@@ -163,7 +165,7 @@ test('where all sinks get the rows, changes that come late into the log make it 
     for (let i = 0; i < 10; i++) one.signals.latencies.add(LOG_LATENCIES, isRead ? 30 : 1);
   }, 50);
   await vi.advanceTimersByTimeAsync(5_000);
-  expect(one.liveFirst.pace).toBeLessThan(1_500);
+  expect(one.liveFirst.pace).toBeLessThan(1.5 * SLOWEST);
   clearInterval(alive);
   clearInterval(late);
   await ended(one, reader);
@@ -177,8 +179,8 @@ test('at a pace what its sinks have not taken is bounded; one that takes nothing
   await vi.advanceTimersByTimeAsync(5_000);
   const before = one.log.writtenEnd;
   const rows = await rowsIn(one, 20_000);
-  expect(rows).toBeGreaterThan(20 * 500 * 0.7);
-  expect(rows).toBeLessThan(20 * 2_000);
+  expect(rows).toBeGreaterThan(20 * SLOWEST * 0.5);
+  expect(rows).toBeLessThan(20 * SLOWEST);
   expect(before).toBeLessThan(1_000_000);
   clearInterval(changing);
   await ended(one, reader);
@@ -210,8 +212,96 @@ test('whoever waits for a turn is let go by its signal', async () => {
     () => (outcome = 'is let go'),
   );
   waiting.abort();
-  clearInterval(changing);
-  await ended(one, reader);
   await turn;
   expect(outcome).toBe('is let go');
+  clearInterval(changing);
+  await ended(one, reader);
+});
+
+/** Few changes of the other sink come for five seconds, and take so long at rest, and while rows are read; answers how the pace stands then. */
+async function paceAfter(
+  one: Made,
+  { rest, reading = rest }: { readonly rest: number; readonly reading?: number },
+): Promise<number | undefined> {
+  let seen = one.counts.rows;
+  const taking = setInterval(() => {
+    const isRead = one.counts.rows > seen;
+    seen = one.counts.rows;
+    for (let i = 0; i < 5; i++) one.signals.latencies.add(0, isRead ? reading : rest);
+  }, 50);
+  await vi.advanceTimersByTimeAsync(5_000);
+  clearInterval(taking);
+  return one.liveFirst.pace;
+}
+
+describe('what changes took is no measure of what they take at rest', () => {
+  test('before anything was read: an earlier connection may have read', async () => {
+    const one = made();
+    for (let i = 0; i < 500; i++) one.signals.latencies.add(0, 40);
+    const changing = one.live({ log: 1 });
+    one.liveFirst.begin(['rows']);
+    const reader = one.read();
+    await paceAfter(one, { rest: 2 });
+    expect(await paceAfter(one, { rest: 2, reading: 30 })).toBe(SLOWEST);
+    clearInterval(changing);
+    await ended(one, reader);
+  });
+
+  test('while the stream makes up for what came before', async () => {
+    const one = made();
+    const changing = one.live({ log: 1 });
+    one.liveFirst.begin(['rows']);
+    const reader = one.read();
+    // Now it has caught up, now it falls behind: also in the middle of a rest.
+    const come = (latencyMs: number): void => {
+      for (let n = 0; n < 5; n++) one.signals.latencies.add(0, latencyMs);
+    };
+    for (let i = 0; i < 30; i++) {
+      one.world.isCaughtUp = false;
+      come(60_000);
+      await vi.advanceTimersByTimeAsync(170);
+      come(60_000);
+      one.world.isCaughtUp = true;
+      await vi.advanceTimersByTimeAsync(170);
+    }
+    await paceAfter(one, { rest: 2 });
+    expect(await paceAfter(one, { rest: 2, reading: 30 })).toBe(SLOWEST);
+    clearInterval(changing);
+    await ended(one, reader);
+  });
+
+  test('while their sink delivers what came before', async () => {
+    const one = made();
+    const changing = one.live({ log: 1 });
+    // Another one ends in a rest, which has nothing to do with those of this one.
+    const endsBefore = one.liveFirst.begin(['rows']);
+    await vi.advanceTimersByTimeAsync(300);
+    endsBefore();
+    // A little at a time, and never all.
+    one.world.liveDelivers = false;
+    one.log.writtenEnd = 10_000;
+    one.liveFirst.begin(['rows']);
+    const reader = one.read();
+    let answered = 0;
+    const catchingUp = setInterval(() => one.signals.publishAnswered(0, ++answered), 50);
+    await paceAfter(one, { rest: 60_000 });
+    clearInterval(catchingUp);
+    one.world.liveDelivers = true;
+    await paceAfter(one, { rest: 2 });
+    expect(await paceAfter(one, { rest: 2, reading: 30 })).toBe(SLOWEST);
+    clearInterval(changing);
+    await ended(one, reader);
+  });
+});
+
+test('a sink that is paused, or that a fault has halted, keeps nobody from reading', async () => {
+  const one = made();
+  const changing = one.live({ live: 2, log: 1 });
+  one.signals.setDelivering(1, false);
+  one.liveFirst.begin([]);
+  const reader = one.read(false);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(await rowsIn(one, 10_000)).toBeGreaterThan(100_000);
+  clearInterval(changing);
+  await ended(one, reader);
 });
