@@ -5,7 +5,7 @@ import { seenFromAbove } from '../../../src/pipeline/source/shapes-above.ts';
 
 const TEXT = 25;
 const INT4 = 23;
-type Column = readonly [name: string, number?: number, type?: number];
+type Column = readonly [name: string, number?: number | undefined, type?: number];
 const shape = (relationId: number, columns: readonly Column[]): TableShape => ({
   relationId,
   schema: 'public',
