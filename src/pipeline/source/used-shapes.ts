@@ -2,16 +2,15 @@
 // before it used. The log says so with the Relation, so that every sink is told the same at the same row, however often it is read.
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
-import type { Relation } from '../../core/change.ts';
 import { isLost, type Partings } from '../../core/partings.ts';
 import type { Position } from '../../core/position.ts';
 import { isElsewhere, isSameShape, type ShapeDifference, type TableShape } from '../../core/schema-change.ts';
-import { buildRelation, isKeyProven, isLaterXid, type Enrichment } from '../../pgoutput/enrichment.ts';
+import { buildRelation, type Enrichment } from '../../pgoutput/enrichment.ts';
 import type { RawRelation } from '../../pgoutput/messages.ts';
 import { readsLsn } from '../../pgoutput/reads.ts';
-import type { CatalogColumn } from '../../postgres/catalog.ts';
 import type { ShapeOwner, UsedShape, UsedShapes } from '../../store/used-shapes.ts';
 import type { LooksBefore } from './first-uses.ts';
+import { merged, shapeOf, tellsMore, type Known } from './shape-of.ts';
 import { placesOf, seenFromAbove } from './shapes-above.ts';
 
 export type ShapePorts = {
@@ -23,13 +22,6 @@ export type ShapePorts = {
   /** Of the log: rows of a lost history are none. */
   readonly partings: () => Partings;
   readonly logger: Pick<Logger, 'warn'>;
-};
-
-/** What the catalog says of a relation. `xid`: of the transaction whose rows it describes; undefined: rows as they are now. */
-type Known = {
-  readonly enrichment: Enrichment;
-  readonly columns: readonly CatalogColumn[];
-  readonly xid: number | undefined;
 };
 
 /** One a connection: what it notes is in the store before the rows that it is about are logged. */
@@ -266,50 +258,3 @@ const lastOf = (used: readonly UsedShape[]): UsedShape | undefined =>
 
 const isOf = (shape: TableShape, table: Pick<TableShape, 'relationId' | 'schema' | 'table'>): boolean =>
   shape.relationId === table.relationId || (shape.schema === table.schema && shape.table === table.table);
-
-/** What the catalog says counts as far as it has not changed since before the transaction: whoever alters a table has it for himself. */
-function shapeOf(relation: Relation, { columns, xid }: Pick<Known, 'columns' | 'xid'>): TableShape {
-  const catalog = new Map(columns.map((column) => [column.name, column]));
-  return {
-    relationId: relation.id,
-    schema: relation.schema,
-    table: relation.table,
-    columns: relation.columns.map(({ name, type, typeModifier, generated }) => {
-      const found = catalog.get(name);
-      const isSame = found?.type === type && found.typeModifier === typeModifier;
-      const isProved =
-        isSame && (xid === undefined || found.columnXid === 0 || isLaterXid(xid, found.columnXid));
-      return {
-        name,
-        type,
-        typeModifier,
-        ...(isSame && { typeName: found.typeName }),
-        ...(isProved && { nullable: found.nullable, number: found.number }),
-        ...(generated && { generated }),
-      };
-    }),
-    ...(isKeyKnown(relation, xid) && { key: relation.key }),
-    ...(relation.gone !== true && { above: placesOf(relation) }),
-  };
-}
-
-/** Under FULL and NOTHING a key that is not there may be one that the catalog does not have any more. */
-const isKeyKnown = (relation: Relation, xid: number | undefined): boolean =>
-  relation.key.length > 0 && (xid === undefined || isKeyProven(relation, xid));
-
-/** Is more known of the same shape than was known of it before? */
-const tellsMore = (now: TableShape, before: TableShape): boolean =>
-  (now.key !== undefined && before.key === undefined) ||
-  (now.above !== undefined && before.above === undefined) ||
-  now.columns.some(
-    ({ number, nullable }, i) =>
-      (number !== undefined && number !== before.columns[i]!.number) ||
-      (nullable !== undefined && nullable !== before.columns[i]!.nullable),
-  );
-
-/** Of one shape: what was known of it, with what is known now. */
-const merged = (now: TableShape, before: TableShape): TableShape => ({
-  ...before,
-  ...now,
-  columns: now.columns.map((column, i) => ({ ...before.columns[i]!, ...column })),
-});
