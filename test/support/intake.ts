@@ -64,6 +64,8 @@ export type IntakeOptions = EndpointOptions & {
   readonly sink?: Partial<PlanPorts['sink']>;
   readonly ports?: Partial<IntakePorts>;
   readonly start?: WalkHead;
+  /** May several messages of one group share a request? Default: no. */
+  readonly ordered?: boolean;
   readonly envelope?: Partial<Envelope>;
   /** Are there other sinks that walk the same blocks? */
   readonly hasCompany?: boolean;
@@ -92,7 +94,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     values: formats.sequin.values,
     ...options.settings,
   } as SinkSettings;
-  const delivery = createDelivery();
+  const delivery = createDelivery({ ordered: options.ordered === true });
   const { unsettled, routes, barriers } = delivery;
   const endpoint = new Endpoint(options);
   const settled: Pending[] = [];

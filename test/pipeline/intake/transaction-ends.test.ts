@@ -1,12 +1,13 @@
 // What begins and what ends a transaction, on its way into a sink: around what the sink takes, in the one group, at places of its own.
 import { expect, test } from 'vitest';
+import { COLUMN } from '../../../src/pgoutput/bytes.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import type { Step } from '../../../src/pipeline/intake/steps.ts';
 import { begin, commit } from '../../log/stream.ts';
 import { describeTable, oversizeFrame, sinkIntake, type IntakeOptions } from '../../support/intake.ts';
 import { BLOCK_BYTES, blocksOf } from '../../support/log-blocks.ts';
-import { REJECTED } from '../../support/dispatcher.ts';
+import { REJECTED, routeTo } from '../../support/dispatcher.ts';
 import { insertMessage, logicalMessage, truncateMessage } from '../../support/pgoutput-messages.ts';
 import { patient } from '../../support/messages.ts';
 
@@ -23,6 +24,12 @@ const selection = { includeTables: [{ schema: ['public'], table: ['t1'] }] };
 
 const TABLES = [...describeTable({ id: 1 }), ...describeTable({ id: 2, name: 'other' })];
 const row = (id: string, table = 1): Buffer => insertMessage(table, [id, 'x']);
+/** The first column's bytes are no text. */
+const damaged = (message: Buffer): Buffer => {
+  const bytes = Buffer.from(message);
+  bytes[bytes.indexOf('zz') - 5] = COLUMN.damaged;
+  return bytes;
+};
 const other = (id: string): Buffer => row(id, 2);
 
 /** The sink reads the table `t1` alone. */
@@ -138,6 +145,40 @@ test('a TRUNCATE has its place among them, and so has what becomes a dead letter
     'C',
   ]);
   expect(h.dead.map(({ message }) => summary(message))).toEqual(['100/1 insert']);
+});
+
+test('where a request may have several of them, none that is a dead letter unsent gets into it', async () => {
+  const filter: Step = (rows) => {
+    for (const each of rows) if (each.index === 3) each.refusal = REJECTED;
+  };
+  const rows = [
+    row('a'),
+    damaged(row('zz')),
+    row('b'),
+    row('refused'),
+    oversizeFrame('insert', 1, 1 << 30),
+    insertMessage(1, ['c', 'x'.repeat(2000)]),
+    truncateMessage([1]),
+    row('d'),
+  ];
+  const h = await letIn([[begin(T1), ...TABLES, ...rows, commit(T1)]], {
+    ordered: true,
+    sink: { routeOf: () => routeTo('q', { messageBytes: 1000, batchBytes: 10_000 }) },
+    settings: { actions: ['insert', 'truncate'] },
+    ports: { steps: { filter } },
+  });
+  await h.drained();
+  const sent = h.endpoint.accepted.map(({ index, body }) => {
+    const { action } = JSON.parse(body) as { action: string };
+    return `${index} ${action}`;
+  });
+  expect(sent).toEqual(['0 B', '0 I', '2 I', '6 T', '7 I', '8 C']);
+  expect(h.dead.map(({ message, code }) => `${message.index} ${code}`)).toEqual([
+    '1 KEY_UNDECODABLE',
+    '3 BAD',
+    '4 MESSAGE_TOO_LARGE',
+    '5 MESSAGE_TOO_LARGE',
+  ]);
 });
 
 test('one that is refused is a dead letter, and what it stands before goes on', async () => {
