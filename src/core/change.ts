@@ -16,9 +16,11 @@ export type Half = 'delete' | 'insert';
  * begins the transaction that it is the first row event of.
  */
 export type Part = Half | 'schema' | 'begin';
+/** What the ledger says of a change that is settled in part. `row`: the row itself, where what begins its transaction is not. */
+export type SettledPart = Part | 'row';
 /** An update that took a row out of the set that a sink's filter names, or into it (`where_moves: convert`). */
 export type Moved = 'out' | 'in';
-export const PARTS: readonly Part[] = ['delete', 'insert', 'schema', 'begin'];
+export const SETTLED_PARTS: readonly SettledPart[] = ['delete', 'insert', 'schema', 'begin', 'row'];
 export const ROW_ACTIONS: readonly RowAction[] = ['insert', 'update', 'delete'];
 
 /** What the renderer must know of a type that is not built in (found in the catalog, logged with the relation). */

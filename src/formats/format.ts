@@ -201,3 +201,10 @@ export const renderOptions = (
   zonelessTimestampZ: format.zonelessTimestampZ,
   ...format.valuesOf?.(options),
 });
+
+/** Has it messages that begin and end a transaction, with these options? */
+export const tellsTransactions = (
+  { transactions }: MessageFormat,
+  options: unknown,
+  encoding: MessageEncoding = 'json',
+): boolean => transactions?.(options, encoding) !== undefined;

@@ -4,7 +4,7 @@
 // Between two compactions a record names what settles. Compaction names what has not: that is bounded by the sink's memory
 // (max_parked, max_buffered), however long one message holds the cursor back and however much settles above it.
 import { closeSync, ftruncateSync } from 'node:fs';
-import type { Part } from '../core/change.ts';
+import type { SettledPart } from '../core/change.ts';
 import { TailraceError } from '../core/errors.ts';
 import type { LogLife } from '../core/log-life.ts';
 import type { Lsn } from '../core/lsn.ts';
@@ -83,7 +83,7 @@ export class Ledger {
   }
 
   /** Was this part of it settled before the restart? */
-  wasPartSettled(part: Part, epoch: number, commitLsn: Lsn, index: number): boolean {
+  wasPartSettled(part: SettledPart, epoch: number, commitLsn: Lsn, index: number): boolean {
     return this.#restored?.hasPart(part, epoch, commitLsn, index) === true;
   }
 
@@ -101,7 +101,7 @@ export class Ledger {
   }
 
   /** Records that of these changes one part is settled, and another is not. */
-  settleParts(part: Part, changes: readonly SettledChange[]): void {
+  settleParts(part: SettledPart, changes: readonly SettledChange[]): void {
     for (let from = 0; from < changes.length;) from = this.#settleEpoch(PART_RECORD[part], changes, from);
   }
 

@@ -13,6 +13,7 @@ import { SinkMarkers } from '../../src/pipeline/intake/markers.ts';
 import { RowIntake, type IntakePorts } from '../../src/pipeline/intake/row-intake.ts';
 import { transactionPlan } from '../../src/pipeline/intake/sink-intake.ts';
 import { compileTablePlan, type PlanPorts } from '../../src/pipeline/intake/table-plan.ts';
+import type { TransactionPorts } from '../../src/pipeline/intake/transaction-ends.ts';
 import type { SinkSettings } from '../../src/pipeline/settings.ts';
 import { compileColumn } from '../../src/postgres/values/values.ts';
 import { ENVELOPE } from './decode.ts';
@@ -63,7 +64,10 @@ export type IntakeOptions = EndpointOptions & {
   readonly settings?: Partial<SinkSettings>;
   readonly sink?: Partial<PlanPorts['sink']>;
   readonly ports?: Partial<IntakePorts>;
+  readonly transactions?: Partial<TransactionPorts>;
   readonly start?: WalkHead;
+  /** May several messages of one group share a request? Default: no. */
+  readonly ordered?: boolean;
   readonly envelope?: Partial<Envelope>;
   /** Are there other sinks that walk the same blocks? */
   readonly hasCompany?: boolean;
@@ -92,7 +96,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     values: formats.sequin.values,
     ...options.settings,
   } as SinkSettings;
-  const delivery = createDelivery();
+  const delivery = createDelivery({ ordered: options.ordered === true });
   const { unsettled, routes, barriers } = delivery;
   const endpoint = new Endpoint(options);
   const settled: Pending[] = [];
@@ -111,6 +115,7 @@ export function sinkIntake(options: IntakeOptions = {}) {
     routes,
     barriers,
   };
+  const plan = transactionPlan(settings, planPorts);
   const intake = new RowIntake({
     unsettled,
     sink: 'test',
@@ -124,7 +129,13 @@ export function sinkIntake(options: IntakeOptions = {}) {
       return Buffer.from(buffer.subarray(offset % BLOCK_BYTES, (offset % BLOCK_BYTES) + length));
     },
     staysLong: false,
-    transactions: transactionPlan(settings, planPorts),
+    transactions: plan && {
+      ...plan,
+      wasSettled: () => false,
+      isGivenUp: () => false,
+      givenUp: () => undefined,
+      ...options.transactions,
+    },
     steps: {},
     counts: delivery.counts,
     ...options.ports,

@@ -90,7 +90,7 @@ export function parkedAhead(queue: RouteQueue<Pending>, cut: Omit<Cut, 'sizeOf'>
 function followerOf(message: Pending, queue: RouteQueue<Pending>): Pending | undefined {
   const next = message.links?.next?.message;
   if (next === undefined || next.state !== 'waiting' || next.waitsOn !== 1) return undefined;
-  if (next.refusal !== undefined) return undefined;
+  if (next.refusal !== undefined || next.isKeyUndecodable) return undefined;
   // A replayed dead letter goes alone: what was refused once may be refused again.
   if (next.letterId !== 0 || message.letterId !== 0) return undefined;
   return next.routeQueue === queue && next.secondLink === undefined ? next : undefined;

@@ -1,5 +1,5 @@
 // A message on its way through one sink: what the sink sees of it, and its place among the others.
-import type { MessageAction, Moved, Part, TransactionContext } from '../../core/change.ts';
+import type { MessageAction, Moved, Part, SettledPart, TransactionContext } from '../../core/change.ts';
 import type { DeliveryError } from '../../core/errors.ts';
 import type { ByteWriter } from '../../core/byte-writer.ts';
 import { idempotencyKey, partKey, writeIdempotencyKey } from '../../core/idempotency.ts';
@@ -54,16 +54,16 @@ export type MessagePlan = {
 export class SplitChange {
   #unsettled: number;
   #last: Pending | undefined;
-  readonly #settledParts: Part[];
+  readonly #settledParts: SettledPart[];
 
   /** `settledParts`: settled before the restart, so that only the others are sent. */
-  constructor(messages: number, settledParts: readonly Part[] = []) {
+  constructor(messages: number, settledParts: readonly SettledPart[] = []) {
     this.#unsettled = messages;
     this.#settledParts = [...settledParts];
   }
 
   /** So many more messages are of it. */
-  add(messages: number, settledParts: readonly Part[] = []): void {
+  add(messages: number, settledParts: readonly SettledPart[] = []): void {
     this.#unsettled += messages;
     this.#settledParts.push(...settledParts);
   }
@@ -72,7 +72,7 @@ export class SplitChange {
     return this.#unsettled === 0;
   }
   /** While the change is not settled, the parts of it that are. */
-  get settledParts(): readonly Part[] {
+  get settledParts(): readonly SettledPart[] {
     return this.#settledParts;
   }
 
@@ -80,7 +80,7 @@ export class SplitChange {
   settle(message: Pending): void {
     this.#unsettled--;
     if (this.#unsettled === 0) this.#last = message;
-    else if (message.part !== undefined) this.#settledParts.push(message.part);
+    else this.#settledParts.push(message.settledAs);
   }
 
   /** Is it the message that settled the change? */
@@ -233,8 +233,13 @@ export class Pending implements Message {
     return this.end - this.start - this.#escapes;
   }
 
+  /** What of its change is settled with it. */
+  get settledAs(): SettledPart {
+    return this.part ?? 'row';
+  }
+
   /** Of the messages of one change those that are settled already. */
-  get settledParts(): readonly Part[] | undefined {
+  get settledParts(): readonly SettledPart[] | undefined {
     return this.split?.settledParts;
   }
 

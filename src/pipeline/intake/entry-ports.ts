@@ -1,5 +1,5 @@
 // Where the messages of a sink enter, and what is known of those that have entered before.
-import type { Part } from '../../core/change.ts';
+import type { SettledPart } from '../../core/change.ts';
 import type { PendingTransaction } from '../delivery/pending.ts';
 import type { Unsettled } from '../delivery/unsettled.ts';
 
@@ -8,7 +8,7 @@ export type EntryPorts = {
   /** Was it settled before the restart, or is it given up? */
   isDone(transaction: PendingTransaction, index: number, offset: number, relationId: number): boolean;
   /** Was this part of a change settled, which is not done as a whole? */
-  isPartDone(transaction: PendingTransaction, index: number, part: Part): boolean;
+  isPartDone(transaction: PendingTransaction, index: number, part: SettledPart): boolean;
   /** The bytes of a raw message in the log. */
   readFrames(offset: number, length: number): Buffer;
 };

@@ -88,7 +88,7 @@ export class RowIntake implements WalkPorts {
     this.#commits.push({ transaction, index, bytes, start, end, offset, behind: this.#rows!.length });
   }
   holdsBegin(transaction: PendingTransaction): boolean {
-    return this.#ends?.isBegun(transaction) === false;
+    return this.#ends?.holdsBegin(transaction) === true;
   }
 
   relation(relation: Relation): void {

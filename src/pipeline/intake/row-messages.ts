@@ -20,7 +20,7 @@ import { SENT_AS } from './moved-rows.ts';
 import { sharedRowsOf, type SharedRow, type SharedRows } from './shared-rows.ts';
 import type { WantedRow } from './steps.ts';
 import { oversizePlan, queueOf, type ActionPlan, type PlannedAction, type TablePlan } from './table-plan.ts';
-import { TransactionEnds, type TransactionPlan } from './transaction-ends.ts';
+import { TransactionEnds, type TransactionPlan, type TransactionPorts } from './transaction-ends.ts';
 import { tooManyUnrouted, UnroutedRate } from './unrouted-rate.ts';
 
 export type MessagePorts = EntryPorts & {
@@ -29,7 +29,7 @@ export type MessagePorts = EntryPorts & {
   /** Messages wait for consumers, perhaps for hours: each gets bytes of its own, or one would hold a whole arena. */
   readonly staysLong: boolean;
   /** Set where what begins and what ends a transaction is told, too. */
-  readonly transactions?: TransactionPlan | undefined;
+  readonly transactions?: (TransactionPlan & TransactionPorts) | undefined;
   /** Never set back; default: the process'. */
   readonly nowMs?: (() => number) | undefined;
 };
@@ -42,7 +42,7 @@ export class RowMessages {
   readonly #rendering: MessageRendering;
   /** Undefined: nobody is told of them. */
   readonly ends: TransactionEnds | undefined;
-  /** Of the row in hand, where it shares its place with what tells of its schema. */
+  /** Of the row in hand, where it shares its place with what tells of its schema, or begins its transaction. */
   #split: SplitChange | undefined;
   readonly #unrouted: UnroutedRate;
   #exceeded: TailraceError | undefined;
@@ -65,8 +65,10 @@ export class RowMessages {
   add(row: WantedRow): void {
     const { plan } = row;
     // What backfills have read is of no transaction.
-    const isOfTransaction = row.transaction.readUpTo === undefined;
-    this.#split = row.split ?? (isOfTransaction ? this.ends?.before(row) : undefined);
+    const ends = row.transaction.readUpTo === undefined ? this.ends : undefined;
+    const split = row.split ?? ends?.before(row);
+    if (ends?.isRowDone(row) === true) return;
+    this.#split = split;
     if (row.isSchema) this.#addSchema(plan, row);
     else if (row.kind === FRAME.truncate) this.addTruncate(plan, row);
     else if (row.rawBytes > 0) this.addOversize(plan, row);
@@ -194,7 +196,7 @@ export class RowMessages {
     this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
-  /** Its key is not known without the row: it stands alone, and goes straight to the dead letters. */
+  /** Its key is not known without the row: it stands alone, or among all others, and goes to the dead letters. */
   addOversize(plan: TablePlan, row: LoggedRow): void {
     const action = ACTIONS[row.kind]!;
     const group = groupOfAll(plan);
@@ -203,7 +205,7 @@ export class RowMessages {
     this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
-  /** Its key is not known: it stands alone, and goes to the dead letters as far as it can be read. */
+  /** As above, of a key that is no text: as far as it can be read. */
   #addUndecodable(plan: TablePlan, action: PlannedAction, row: LoggedRow): void {
     const actionPlan = oversizePlan(plan, action)!;
     const group = groupOfAll(plan);

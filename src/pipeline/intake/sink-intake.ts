@@ -9,7 +9,7 @@ import { RowIntake, type IntakePorts } from './row-intake.ts';
 import type { Steps } from './steps.ts';
 import { groupOfSink } from './group-key.ts';
 import { compileTablePlan, type PlanPorts } from './table-plan.ts';
-import type { TransactionPlan } from './transaction-ends.ts';
+import type { TransactionPlan, TransactionPorts } from './transaction-ends.ts';
 import { whereStep, type WherePorts } from './where.ts';
 
 export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps' | 'transactions'> &
@@ -19,8 +19,8 @@ export type SinkIntakeOptions = Omit<IntakePorts, 'sink' | 'compile' | 'steps' |
     readonly envelope: Envelope;
     /** Steps of the running sink alone. */
     readonly steps?: Steps;
-    /** Are transactions told of, where the format can? Not of single changes. */
-    readonly tellsTransactions: boolean;
+    /** Set where transactions are told of, where the format can. Not of single changes. */
+    readonly transactions?: TransactionPorts;
     /** Looks at what plans are compiled, and at why one cannot be. */
     readonly compiling?: (compile: IntakePorts['compile']) => IntakePorts['compile'];
   };
@@ -33,7 +33,7 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
     routes,
     barriers,
     hasCompany,
-    tellsTransactions,
+    transactions,
     compiling,
     steps,
     nowMs,
@@ -43,12 +43,13 @@ export function sinkIntake(options: SinkIntakeOptions): RowIntake {
   const planPorts = { ...formatting(settings, envelope), sink, routes, barriers, hasCompany };
   const compile: IntakePorts['compile'] = (relation, isKeyProven, isRead) =>
     compileTablePlan(relation, settings, planPorts, isKeyProven, isRead);
+  const plan = transactions && transactionPlan(settings, planPorts);
   return new RowIntake({
     ...ports,
     sink: settings.name,
     compile: compiling === undefined ? compile : compiling(compile),
     nowMs,
-    transactions: tellsTransactions ? transactionPlan(settings, planPorts) : undefined,
+    transactions: plan && { ...plan, ...transactions },
     steps: { ...stepsOf(settings, { nowMs, lookUp }), ...steps },
   });
 }

@@ -5,7 +5,12 @@ import { TailraceError } from '../../core/errors.ts';
 import type { SchemaChange } from '../../core/schema-change.ts';
 import { optionsFor, type TableName } from '../../core/selection.ts';
 import { parseTemplate } from '../../core/template.ts';
-import type { Envelope, MessageFormat, RenderPlan } from '../../formats/format.ts';
+import {
+  tellsTransactions,
+  type Envelope,
+  type MessageFormat,
+  type RenderPlan,
+} from '../../formats/format.ts';
 import { compileMasks, type Masks } from '../../functions/columns/masks.ts';
 import { wantedTexts } from '../../functions/where/wanted-texts.ts';
 import type { Sink } from '../../sinks/sink.ts';
@@ -137,14 +142,14 @@ export function compileTablePlan(
   const actions: Partial<Record<Action, ActionPlan>> = {};
   const templates: Partial<Record<Action, string>> = {};
   const encoding = ports.sink.encoding ?? 'json';
-  const tellsTransactions = ports.format.transactions?.(settings.formatOptions, encoding) !== undefined;
+  const isOneGroup = tellsTransactions(ports.format, settings.formatOptions, encoding);
   let oneGroup: string | undefined;
   const planned = isRead ? plannedOfReads(table, settings) : actionsOf(table, settings);
   for (const action of hasRows ? planned : []) {
     const routing = routingOf(relation, action, { ...settings, masks }, ports);
     if (routing === undefined) continue;
     const { routeQueue, routeByRow, groupTemplate } = routing;
-    if (tellsTransactions) oneGroup = groupOfSink(groupTemplate, settings.name);
+    if (isOneGroup) oneGroup = groupOfSink(groupTemplate, settings.name);
     const how = { template: groupTemplate, masks, oneGroup };
     const group = settings.messageGrouping ? groupOf(relation, groupColumns, how) : undefined;
     actions[action] = { routeQueue, routeByRow, group };

@@ -22,6 +22,23 @@ export type TransactionPlan = {
   readonly group: string;
 };
 
+/** What is known of them where they are told of. */
+export type TransactionPorts = {
+  /** Was a change settled before the restart, or is it of a lost history? Here what is given up is not. */
+  wasSettled(transaction: PendingTransaction, index: number): boolean;
+  /** Is what lies before it in the log given up? Counts nothing. */
+  isGivenUp(offset: number): boolean;
+  /** What was due to begin a transaction is given up: that counts. */
+  givenUp(): void;
+};
+
+/**
+ * due: the sink has taken nothing of it yet · begun: what begins it is let in, or settled, or was not read · given-up: as due, and the
+ * log is not kept for what begins it
+ */
+type Standing = 'due' | 'begun' | 'given-up';
+type Asked = { readonly transaction: PendingTransaction; standing: Standing };
+
 type Ports = EntryPorts & {
   readonly rendering: MessageRendering;
 };
@@ -35,45 +52,67 @@ export type PlacedCommit = Pick<LoggedRow, 'transaction' | 'index' | 'bytes' | '
 const NO_RELATION = 0;
 
 export class TransactionEnds {
-  readonly #plan: TransactionPlan;
+  readonly #plan: TransactionPlan & TransactionPorts;
   readonly #ports: Ports;
-  /** The last one that was begun. */
-  #begun: PendingTransaction | undefined;
+  /** The last one that was asked about. */
+  #last: Asked | undefined;
 
-  constructor(plan: TransactionPlan, ports: Ports) {
+  constructor(plan: TransactionPlan & TransactionPorts, ports: Ports) {
     this.#plan = plan;
     this.#ports = ports;
   }
 
-  /** Is what begins it let in, or settled before? So it is where reading began inside it. */
-  isBegun(transaction: PendingTransaction): boolean {
-    const { beganAt } = transaction;
-    if (this.#begun !== undefined && isSame(this.#begun, transaction)) return true;
-    const isDone =
-      beganAt === undefined ||
-      this.#ports.isDone(transaction, 0, beganAt, NO_RELATION) ||
-      this.#ports.isPartDone(transaction, 0, 'begin');
-    if (isDone) this.#begun = transaction;
-    return isDone;
+  /** Does what begins it need the log from there on, though the sink has taken nothing of it? */
+  holdsBegin(transaction: PendingTransaction): boolean {
+    return this.#of(transaction).standing === 'due';
+  }
+
+  #of(transaction: PendingTransaction): Asked {
+    if (this.#last === undefined || !isSame(this.#last.transaction, transaction))
+      this.#last = { transaction, standing: this.#isBegun(transaction) ? 'begun' : 'due' };
+    const { standing } = this.#last;
+    if (standing === 'due' && this.#plan.isGivenUp(transaction.beganAt!)) this.#last.standing = 'given-up';
+    return this.#last;
+  }
+
+  /** Is what begins it settled before? So it is where reading began inside it. */
+  #isBegun(transaction: PendingTransaction): boolean {
+    return (
+      transaction.beganAt === undefined ||
+      this.#plan.wasSettled(transaction, 0) ||
+      this.#ports.isPartDone(transaction, 0, 'begin')
+    );
   }
 
   /** A change follows that the sink takes. Answers what it is a part of, where it shares its place with what begins its transaction. */
-  before({ transaction, index }: LoggedRow): SplitChange | undefined {
-    if (this.isBegun(transaction)) {
+  before(row: LoggedRow): SplitChange | undefined {
+    const { transaction, index } = row;
+    const last = this.#of(transaction);
+    const { standing } = last;
+    last.standing = 'begun';
+    if (standing === 'begun') {
       const isTold = index === 0 && this.#ports.isPartDone(transaction, 0, 'begin');
       return isTold ? new SplitChange(0, ['begin']) : undefined;
     }
-    const split = index === 0 ? new SplitChange(1) : undefined;
-    const { beganAt: offset = 0 } = transaction;
+    if (standing === 'given-up') {
+      this.#plan.givenUp();
+      return undefined;
+    }
+    const split = index === 0 ? new SplitChange(1, this.isRowDone(row) ? ['row'] : []) : undefined;
+    const offset = transaction.beganAt!;
     const message = this.#message({ transaction, index: 0, offset, frameLength: 0 }, 'begin', split);
     this.#letIn(message, () => this.render(message));
-    this.#begun = transaction;
     return split;
   }
 
-  /** All that the sink takes of it is let in. */
+  /** Was the row settled before the restart, and what begins its transaction was not? */
+  isRowDone({ transaction, index }: LoggedRow): boolean {
+    return index === 0 && this.#ports.isPartDone(transaction, 0, 'row');
+  }
+
+  /** All that the sink takes of it is let in. Where that is nothing, nothing ends either. */
   commit({ transaction, index, offset, bytes, start, end }: PlacedCommit): void {
-    if (!this.isBegun(transaction)) return;
+    if (this.#of(transaction).standing !== 'begun') return;
     if (this.#ports.isDone(transaction, index, offset, NO_RELATION)) return;
     const message = this.#message({ transaction, index, offset, frameLength: end - start }, 'commit');
     this.#letIn(message, () => this.#renderCommit(message, bytes, start, end));

@@ -4,14 +4,14 @@ import { steadyMs, unsetWallMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { deletesTeller } from '../intake/where-identity.ts';
 import { isLost } from '../../core/partings.ts';
-import type { MessageFormat } from '../../formats/format.ts';
+import { tellsTransactions, type MessageFormat } from '../../formats/format.ts';
 import { formats } from '../../formats/registry.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
 import type { Sink, SinkContext } from '../../sinks/sink.ts';
 import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import { leaseFileOf, openLeaseStore } from '../../store/leases.ts';
 import { Dispatcher, type DispatcherSettings } from '../delivery/dispatcher.ts';
-import type { Pending } from '../delivery/pending.ts';
+import type { Pending, PendingTransaction } from '../delivery/pending.ts';
 import { Routes } from '../delivery/routes.ts';
 import { Barriers } from '../delivery/table-order.ts';
 import { Unsettled } from '../delivery/unsettled.ts';
@@ -118,7 +118,11 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
   const { unsettled, routes, barriers, counts } = inflow;
   const id = idOf(options);
   const restored = new Restored(place.ledger);
-  const kept = new KeptLetters({ id, letters: store.deadLetters, ledger: place.ledger, start: place.start });
+  const isTold = tellsTransactions(formats[settings.format], settings.formatOptions, sink.encoding);
+  const letters = { letters: store.deadLetters, tellsTransactions: isTold };
+  const kept = new KeptLetters({ id, ...letters, ledger: place.ledger, start: place.start });
+  const wasSettled = (transaction: PendingTransaction, index: number): boolean =>
+    restored.has(transaction, index) || isLost(place.partings, transaction);
   const markers = new SinkMarkers({
     sink: settings.name,
     heedsSkips,
@@ -146,15 +150,20 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
     markers,
     unsettled,
     isDone: (transaction, index, offset) =>
-      restored.has(transaction, index) ||
-      isLost(place.partings, transaction) ||
+      wasSettled(transaction, index) ||
       kept.has(transaction, index) ||
+      // It was told of transactions when that was settled.
+      (index === 0 && !isTold && restored.hasPart(transaction, index, 'row')) ||
       shedding.givesUp(offset),
     isPartDone: (transaction, index, part) =>
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames,
     staysLong,
-    tellsTransactions: true,
+    transactions: {
+      wasSettled,
+      isGivenUp: (offset) => offset < shedding.below,
+      givenUp: () => shedding.count(1),
+    },
     hasCompany: options.blocks !== undefined,
     ...questions(options),
     truncated: (row) => rowRewinds.truncated(row),
@@ -190,7 +199,6 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
         isPartDone: () => false,
         readFrames,
         staysLong,
-        tellsTransactions: false,
         ...questions(options),
       }),
     warn,

@@ -1,6 +1,6 @@
 // Dead letters that were stored, and a kill came before the ledger had them: their changes are settled. Sent again, a replay of
 // the letter would come after what followed them.
-import type { Part } from '../../core/change.ts';
+import type { Part, SettledPart } from '../../core/change.ts';
 import { idempotencyKey, isOfBackfill, partKey } from '../../core/idempotency.ts';
 import { comparePositions, formatPosition } from '../../core/position.ts';
 import type { DeadLetters } from '../../store/dead-letters.ts';
@@ -14,24 +14,35 @@ export type KeptLetterPorts = {
   readonly ledger: Pick<Ledger, 'wasSettled' | 'settle' | 'settleParts' | 'write'>;
   /** Everything before it is settled. */
   readonly start: Cursor;
+  /** Then the first row event of a transaction is one change with what begins that. */
+  readonly tellsTransactions: boolean;
 };
 
 export class KeptLetters {
   /** Idempotency keys; of rows that a backfill has read, whose keys say nothing of their places, these. */
   readonly #unrecorded = new Set<string>();
+  /** Of rows whose transactions may not be begun yet. */
+  readonly #firstRows = new Set<string>();
 
   /** The ledger has them from here on: a letter may be gone before the cursor has passed its change. */
-  constructor({ id, letters, ledger, start }: KeptLetterPorts) {
+  constructor({ id, letters, ledger, start, tellsTransactions }: KeptLetterPorts) {
     for (const { position, key, action } of letters.places(id, { epoch: start.position.epoch })) {
       const { epoch, commitLsn, index } = position;
       if (comparePositions(position, start.position) < 0 || ledger.wasSettled(epoch, commitLsn, index))
         continue;
-      this.#unrecorded.add(isOfBackfill(key, action) ? formatPosition(position) : key);
       const change = { transaction: { epoch, commitLsn }, index };
-      if (isOfBackfill(key, action) || key.endsWith(idempotencyKey('', index))) ledger.settle([change]);
-      else ledger.settleParts(action as Part, [change]);
+      const isRead = isOfBackfill(key, action);
+      const isPart = !isRead && !key.endsWith(idempotencyKey('', index));
+      if (tellsTransactions && index === 0 && !isRead && !isPart) {
+        this.#firstRows.add(key);
+        ledger.settleParts('row', [change]);
+        continue;
+      }
+      this.#unrecorded.add(isRead ? formatPosition(position) : key);
+      if (isPart) ledger.settleParts(action as Part, [change]);
+      else ledger.settle([change]);
     }
-    if (this.#unrecorded.size > 0) ledger.write();
+    if (this.#unrecorded.size + this.#firstRows.size > 0) ledger.write();
   }
 
   has(transaction: PendingTransaction, index: number): boolean {
@@ -44,7 +55,9 @@ export class KeptLetters {
     );
   }
 
-  hasPart(transaction: PendingTransaction, index: number, part: Part): boolean {
+  hasPart(transaction: PendingTransaction, index: number, part: SettledPart): boolean {
+    if (part === 'row')
+      return this.#firstRows.size > 0 && this.#firstRows.has(idempotencyKey(transaction.key, index));
     if (this.#unrecorded.size === 0) return false;
     return this.#unrecorded.has(partKey(idempotencyKey(transaction.key, index), part));
   }

@@ -1,7 +1,7 @@
 // When the ledger's file is written: what settled is handed to the operating system once per turn of the event loop.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Ledger } from '../../store/ledger.ts';
-import { PARTS } from '../../core/change.ts';
+import { SETTLED_PARTS } from '../../core/change.ts';
 import type { Pending } from '../delivery/pending.ts';
 
 export class LedgerWrites {
@@ -26,10 +26,10 @@ export class LedgerWrites {
   /** Each of these is one part of a change, another part of which is not settled. */
   rememberParts(parts: readonly Pending[]): void {
     this.#take(() => {
-      for (const part of PARTS) {
+      for (const part of SETTLED_PARTS) {
         this.#ledger.settleParts(
           part,
-          parts.filter((message) => message.part === part),
+          parts.filter(({ settledAs }) => settledAs === part),
         );
       }
     });

@@ -76,15 +76,16 @@ export class LoadShedding {
     return true;
   }
 
-  /** So many changes were given up. */
+  /** So many changes were given up, now or, where that shows later only, with what was given up last. */
   count(changes: number): void {
     this.#ports.counts.discarded += changes;
-    if (this.#episode !== undefined) this.#episode.changes += changes;
+    const episode = this.#episode ?? this.#ended;
+    if (episode !== undefined) episode.changes += changes;
   }
 
   /** Invariants 3 and 10: called before the cursor moves to `settled`. */
   record(settled: { readonly endLsn: Lsn; readonly offset: number }): void {
-    const episode = this.#episode;
+    const episode = this.#episode ?? this.#ended;
     if (episode === undefined) return;
     const { from, changes } = episode;
     const { sink, keep } = this.#ports;
@@ -92,7 +93,7 @@ export class LoadShedding {
       this.gaps = keep({ from: formatLsn(from), to: formatLsn(settled.endLsn), reason: REASON, changes });
       episode.written = changes;
     }
-    if (settled.offset < episode.below) return;
+    if (this.#episode === undefined || settled.offset < episode.below) return;
     this.#episode = undefined;
     this.#ended = episode;
     if (changes > 0) {

@@ -59,7 +59,8 @@ function factsOf(
   return {
     before: [...before],
     heedsSkip: (epoch, commitLsn) => heedsSkips || skipped.has(`${epoch}:${formatLsn(commitLsn)}`),
-    wasSettled: (epoch, commitLsn, index) => ledger.wasSettled(epoch, commitLsn, index),
+    wasSettled: (epoch, commitLsn, index) =>
+      ledger.wasSettled(epoch, commitLsn, index) || ledger.wasPartSettled('row', epoch, commitLsn, index),
     wasTold: (epoch, commitLsn, index) =>
       ledger.wasSettled(epoch, commitLsn, index) || ledger.wasPartSettled('schema', epoch, commitLsn, index),
     isDeadLetter: (what, epoch, commitLsn, index) =>

@@ -1,5 +1,5 @@
 // What the last process had settled already, asked for every change until reading has come past it: those are not sent again.
-import type { Part, TransactionContext } from '../../core/change.ts';
+import type { SettledPart, TransactionContext } from '../../core/change.ts';
 import type { Position } from '../../core/position.ts';
 import type { Ledger } from '../../store/ledger.ts';
 
@@ -20,7 +20,7 @@ export class Restored {
     return !this.#isOver && this.#ledger.wasSettled(epoch, commitLsn, index);
   }
 
-  hasPart({ epoch, commitLsn }: TransactionContext, index: number, part: Part): boolean {
+  hasPart({ epoch, commitLsn }: TransactionContext, index: number, part: SettledPart): boolean {
     return !this.#isOver && this.#ledger.wasPartSettled(part, epoch, commitLsn, index);
   }
 

@@ -86,7 +86,8 @@ export class Settlement {
     const { oldest } = unsettled;
     if (oldest !== undefined) {
       const { position, transaction, offset } = oldest;
-      const needed = transaction.markedFrom ?? offset;
+      // What begins a transaction lies before the markers that the first of its changes is under.
+      const needed = Math.min(offset, transaction.markedFrom ?? offset);
       const { previousEndLsn: endLsn, timeline } = transaction;
       return { cursor: { position, endLsn, timeline }, offset: needed };
     }

@@ -1,6 +1,6 @@
 // The bytes of a ledger's file when it is made anew: from the whole state, or from what was read of the old one.
 import { closeSync, constants, readSync } from 'node:fs';
-import type { Part } from '../../core/change.ts';
+import type { SettledPart } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import { openFile } from '../../data-directory/files.ts';
@@ -30,7 +30,7 @@ export type SettledChange = {
   readonly transaction: { readonly epoch: number; readonly commitLsn: Lsn };
   readonly index: number;
   /** Of a change that is not settled: the parts of it that are. */
-  readonly settledParts?: readonly Part[] | undefined;
+  readonly settledParts?: readonly SettledPart[] | undefined;
 };
 
 /** The whole state at one moment: everything before `head` is settled, except `unsettled`, in log order. */
@@ -97,7 +97,7 @@ export function* encodeFile(identity: LedgerIdentity, snapshot: LedgerSnapshot):
   yield* parts;
 }
 
-function encodePart(part: Part, { transaction, index }: SettledChange): Buffer {
+function encodePart(part: SettledPart, { transaction, index }: SettledChange): Buffer {
   const payload = RECORD_HEADER_BYTES;
   const range = payload + RANGES_HEADER_BYTES;
   const record = Buffer.allocUnsafe(range + RANGE_BYTES);

@@ -21,7 +21,7 @@
 //   C  cursor:   position · u64 end LSN
 //   B  base:     position · u64 end LSN · position head · u32 count · count × position
 import { crc32 } from 'node:zlib';
-import type { Part } from '../../core/change.ts';
+import type { SettledPart } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogLife } from '../../core/log-life.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
@@ -41,6 +41,7 @@ export const RECORD = {
   inserts: 0x49,
   schemas: 0x54,
   begins: 0x47,
+  rows: 0x57,
   prefix: 0x50,
   holes: 0x48,
   /** Of version 1. */
@@ -50,11 +51,12 @@ export const RECORD = {
 } as const;
 
 /** A change may be several messages: each is settled by itself. */
-export const PART_RECORD: Readonly<Record<Part, number>> = {
+export const PART_RECORD: Readonly<Record<SettledPart, number>> = {
   delete: RECORD.deletes,
   insert: RECORD.inserts,
   schema: RECORD.schemas,
   begin: RECORD.begins,
+  row: RECORD.rows,
 };
 
 export const RANGES_HEADER_BYTES = 9;

@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { PARTS, type Part } from '../../core/change.ts';
+import { SETTLED_PARTS, type SettledPart } from '../../core/change.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { toLsn, type Lsn } from '../../core/lsn.ts';
 import { comparePositions, ORIGIN, type Position } from '../../core/position.ts';
@@ -111,7 +111,7 @@ function readStored(file: string): StoredLedger | undefined {
 class Replay {
   readonly #unsettled: PositionRanges;
   readonly #settled: PositionRanges;
-  readonly #parts: Readonly<Record<Part, PositionRanges>>;
+  readonly #parts: Readonly<Record<SettledPart, PositionRanges>>;
   #cursor: Cursor | undefined;
   #head: Position = ORIGIN;
   #end: Position = ORIGIN;
@@ -124,6 +124,7 @@ class Replay {
       insert: new PositionRanges(`${file}.inserts`),
       schema: new PositionRanges(`${file}.schemas`),
       begin: new PositionRanges(`${file}.begins`),
+      row: new PositionRanges(`${file}.rows`),
     };
   }
 
@@ -145,6 +146,9 @@ class Replay {
         break;
       case RECORD.begins:
         this.#takeRanges(this.#parts.begin, bytes, body, end);
+        break;
+      case RECORD.rows:
+        this.#takeRanges(this.#parts.row, bytes, body, end);
         break;
       case RECORD.settled1:
         this.#takeSettled1(bytes, body, end);
@@ -177,7 +181,7 @@ class Replay {
     if (this.#cursor === undefined) {
       this.#unsettled.close();
       this.#settled.close();
-      for (const part of PARTS) this.#parts[part].close();
+      for (const part of SETTLED_PARTS) this.#parts[part].close();
       return undefined;
     }
     return new Restored({

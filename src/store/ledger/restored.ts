@@ -1,5 +1,5 @@
 // What a ledger says was settled when its last process ended: asked while the log is read again up to there.
-import type { Part } from '../../core/change.ts';
+import type { SettledPart } from '../../core/change.ts';
 import type { Lsn } from '../../core/lsn.ts';
 import type { Position } from '../../core/position.ts';
 import type { Cursor } from './format.ts';
@@ -12,7 +12,7 @@ export class Restored {
   readonly #head: Position;
   readonly #unsettled: PositionRanges;
   readonly #settled: PositionRanges;
-  readonly #parts: Readonly<Record<Part, PositionRanges>>;
+  readonly #parts: Readonly<Record<SettledPart, PositionRanges>>;
   /** No record speaks of anything beyond this. */
   readonly end: Position;
 
@@ -21,7 +21,7 @@ export class Restored {
     head: Position;
     unsettled: PositionRanges;
     settled: PositionRanges;
-    parts: Readonly<Record<Part, PositionRanges>>;
+    parts: Readonly<Record<SettledPart, PositionRanges>>;
     end: Position;
   }) {
     this.cursor = known.cursor;
@@ -36,7 +36,7 @@ export class Restored {
   static before(cursor: Cursor, file: string): Restored {
     const { position } = cursor;
     const none = (): PositionRanges => new PositionRanges(file);
-    const parts = { delete: none(), insert: none(), schema: none(), begin: none() };
+    const parts = { delete: none(), insert: none(), schema: none(), begin: none(), row: none() };
     return new Restored({
       cursor,
       head: position,
@@ -56,7 +56,7 @@ export class Restored {
   }
 
   /** Is this part of a change settled, which `has` does not know as settled? */
-  hasPart(part: Part, epoch: number, commitLsn: Lsn, index: number): boolean {
+  hasPart(part: SettledPart, epoch: number, commitLsn: Lsn, index: number): boolean {
     return this.#parts[part].has(epoch, commitLsn, index);
   }
 

@@ -145,3 +145,15 @@ test('a demand of the source discards what waits, and what is in a request only 
   expect(counts.discarded).toBe(3);
   await dispatcher.stop(0);
 });
+
+test('what shows to be given up later is on record with what was given up last', () => {
+  const { shedding, counts, kept } = harness();
+  shedding.demand(1000, toLsn(16n));
+  shedding.count(2);
+  shedding.record(settledTo(64n, 1000));
+  shedding.count(1);
+  shedding.record(settledTo(80n, 1200));
+  expect(kept).toMatchObject([{ from: '0/10', to: '0/50', changes: 3 }]);
+  expect(counts.discarded).toBe(3);
+  expect(shedding.condition()).toBeUndefined();
+});

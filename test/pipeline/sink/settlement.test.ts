@@ -127,9 +127,12 @@ test('everything before the oldest unsettled message is settled; with none, ever
   expect(h.settlement.current.offset).toBe(5000);
 });
 
-test('a transaction with markers is needed from its first marker on', () => {
+test.each([
+  { what: 'from its first marker on', markedFrom: 7, needed: 7 },
+  { what: 'from before it, where something waits that stands there', markedFrom: 70, needed: 41 },
+])('a transaction with markers is needed $what', ({ markedFrom, needed }) => {
   const delivery = createDelivery();
-  new Messages(delivery, { markedFrom: 7 }).add({ group: 'g', index: 40 });
+  new Messages(delivery, { markedFrom }).add({ group: 'g', index: 40 });
   const h = harness();
   const settlement = new Settlement({
     ledger: {
@@ -150,7 +153,7 @@ test('a transaction with markers is needed from its first marker on', () => {
     fail: noLedger,
     nowMs: () => 0,
   });
-  expect(settlement.current.offset).toBe(7);
+  expect(settlement.current.offset).toBe(needed);
 });
 
 const noLedger = (): never => {

@@ -1,6 +1,7 @@
 // What begins and what ends transactions, in a sink that is stopped or killed after any message: each comes once, in one order.
 import { copyFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
+import type { Message } from '../../../src/core/message.ts';
 import { rewindSink } from '../../../src/pipeline/sink/rewind.ts';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
 import { append, begin, commit } from '../../log/stream.ts';
@@ -170,4 +171,44 @@ test('where requests may have several messages of a group these come in one orde
   await waitFor(isSettled(room), 'everything to be settled');
   expect(run.accepted()).toEqual(ALL);
   expect(Math.max(...requests.map(({ length }) => length))).toBeGreaterThan(1);
+});
+
+test.each(['kill', 'stop'])(
+  'where the first row becomes a dead letter and what begins its transaction waits, a %s loses and repeats neither',
+  async (how) => {
+    const room = await openRoom({ sameGroup: 'ordered' });
+    const { deadLetters } = room.options.store;
+    const isFirstRow = ({ action, position }: Message): boolean =>
+      action === 'insert' && position.commitLsn === 100n && position.index === 0;
+    let restore: (() => void) | undefined;
+    const add = deadLetters.add.bind(deadLetters);
+    deadLetters.add = (letter, now) => {
+      add(letter, now);
+      restore ??= ledgerNow(room);
+    };
+    const first = await start(room, (message) => (isFirstRow(message) ? REJECTED : REFUSED));
+    await waitFor(() => restore !== undefined, 'the letter');
+    await first.stop();
+    if (how === 'kill') restore!();
+    let refusals = 0;
+    const second = await start(room, () => (refusals++, REFUSED));
+    await waitFor(() => refusals > 1, 'what is left to be refused');
+    await second.stop();
+    const third = await start(room);
+    await waitFor(isSettled(room), 'everything to be settled');
+    expect(third.accepted()).toEqual(ALL.filter((each) => each !== 'I 1'));
+    expect(deadLetters.list(SINK, {}, { limit: 100 })).toHaveLength(1);
+  },
+);
+
+test('where the first row is taken and what begins its transaction is not, a stop repeats neither', async () => {
+  const room = await openRoom({ sameGroup: 'ordered' });
+  const first = await start(room, ({ action, position }) =>
+    action === 'insert' && position.commitLsn === 100n && position.index === 0 ? 'delivered' : REFUSED,
+  );
+  await waitFor(() => first.accepted().length > 0, 'the row');
+  await first.stop();
+  const second = await start(room);
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect([first.accepted(), second.accepted()]).toEqual([['I 1'], ALL.filter((each) => each !== 'I 1')]);
 });

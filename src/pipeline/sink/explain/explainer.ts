@@ -99,7 +99,6 @@ export class Explainer implements WalkPorts {
       isPartDone: () => false,
       readFrames,
       staysLong: false,
-      tellsTransactions: false,
       compiling: (compile) => (relation, isKeyProven, isRead) =>
         this.#compiled(relation, () => compile(relation, isKeyProven, isRead)),
       witness: {
