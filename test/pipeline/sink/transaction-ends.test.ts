@@ -234,3 +234,23 @@ test('the log lets go of nothing that what begins a transaction waits in, also w
   expect(second.accepted()).toEqual(['B 200', 'I 7', 'I 8', 'C 200']);
   expect(room.options.store.sinks.gaps(SINK)).toEqual([]);
 });
+
+test('what the log is kept for at the beginning of a transaction is let go of on demand, and is a gap once a change of it comes', async () => {
+  const room = await openSinkRoom({ ...SETTINGS, loadShedding: 'discard' });
+  const { signals, store, slot } = room.options;
+  room.append(100, [wanted(1)]);
+  const transaction = { commitLsn: 200n, rows: 0 };
+  append(room.log, [begin(transaction), unwanted(2)]);
+  append(room.log, [unwanted(3)]);
+  const run = await start(room);
+  await waitFor(() => run.accepted().length === 3, 'the first transaction');
+  signals.shed(slot, signals.writtenEnd());
+  await waitFor(isSettled(room), 'the log to be let go of');
+  expect(store.sinks.gaps(SINK)).toEqual([]);
+  append(room.log, [wanted(4), commit(transaction)]);
+  await waitFor(() => run.accepted().length === 5, 'the rest');
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(run.accepted()).toEqual(['B 100', 'I 1', 'C 100', 'I 4', 'C 200']);
+  await run.stop();
+  expect(store.sinks.gaps(SINK)).toMatchObject([{ changes: 1 }]);
+});
