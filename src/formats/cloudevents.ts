@@ -10,14 +10,15 @@ import type { Media } from '../core/message.ts';
 import type { RenderOptions } from '../core/render.ts';
 import type { SchemaChange } from '../core/schema-change.ts';
 import { formatCommitTime } from './commit-time.ts';
-import type {
-  CompileInput,
-  FormatFault,
-  MessageFormat,
-  RenderContext,
-  RenderPlan,
-  RowKnowledge,
-  SinkWish,
+import {
+  tellsTransactions,
+  type CompileInput,
+  type FormatFault,
+  type MessageFormat,
+  type RenderContext,
+  type RenderPlan,
+  type RowKnowledge,
+  type SinkWish,
 } from './format.ts';
 import { KeyTexts } from './key-texts.ts';
 import { dataFormatNames, DEFAULT_FORMAT, type DataFormatName } from './names.ts';
@@ -142,7 +143,7 @@ function modeFaults({ destination }: SinkWish, { cloudevents }: Options): readon
 
 /** An event is of a row or a table. */
 const transactionFaults = (format: MessageFormat, options: unknown): readonly FormatFault[] =>
-  format.transactions?.(options, 'json') === undefined
+  !tellsTransactions(format, options)
     ? []
     : [
         {

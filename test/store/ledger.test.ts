@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
+import { SETTLED_PARTS } from '../../src/core/change.ts';
 import { toLsn } from '../../src/core/lsn.ts';
 import { comparePositions, type Position } from '../../src/core/position.ts';
 import {
@@ -497,3 +498,24 @@ test('of a change sent as two messages each half is settled by itself, also thro
   expect(wasSettled(ledger, at(100, 1))).toBe(true);
   ledger.close();
 });
+
+test.each(SETTLED_PARTS)(
+  'what is settled of a change as "%s" is that and no other part, also through a compaction',
+  (part) => {
+    const file = newFile();
+    let ledger = openLedger(file, IDENTITY);
+    ledger.settleParts(part, [change(at(100, 0))]);
+    ledger.close();
+    const parts = (): readonly string[] => {
+      ledger = openLedger(file, IDENTITY);
+      const settled = SETTLED_PARTS.filter((each) => ledger.wasPartSettled(each, 0, toLsn(100n), 0));
+      return wasSettled(ledger, at(100, 0)) ? ['whole'] : settled;
+    };
+    expect(parts()).toEqual([part]);
+    const unsettled = [{ ...change(at(100, 0)), settledParts: [part] }];
+    ledger.compact({ cursor: cursorAt(100, 0), head: at(110, 0), unsettled });
+    ledger.close();
+    expect(parts()).toEqual([part]);
+    ledger.close();
+  },
+);

@@ -8,7 +8,15 @@ import type { SinkOptions } from '../../src/pipeline/sink/options.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { Sink } from '../../src/sinks/sink.ts';
 import { openStore } from '../../src/store/sqlite.ts';
-import { append, begin, commit, frames, openTestLog, scratchDirectory } from '../log/stream.ts';
+import {
+  append,
+  begin,
+  commit,
+  frames,
+  openTestLog,
+  scratchDirectory,
+  SETTINGS as LOG_SETTINGS,
+} from '../log/stream.ts';
 import { Endpoint, routeTo, type EndpointOptions } from './dispatcher.ts';
 import { FOLLOWED } from './ledger.ts';
 import { SINK } from './letters.ts';
@@ -54,11 +62,15 @@ export type SinkRoom = {
   append(commit: number, rows: readonly Buffer[]): void;
 };
 
-export async function openSinkRoom(settings: Partial<SinkSettings> = {}): Promise<SinkRoom> {
+export async function openSinkRoom(
+  settings: Partial<SinkSettings> = {},
+  { segmentBytes = LOG_SETTINGS.segmentBytes } = {},
+): Promise<SinkRoom> {
   const directory = scratchDirectory();
   const logDirectory = join(directory, 'log');
   const { log, signals } = await openTestLog(logDirectory, {
     prologue: () => frames(...relationMessages()),
+    settings: { ...LOG_SETTINGS, segmentBytes },
   });
   signals.setHolding(0, true);
   let isDescribed = false;

@@ -1,6 +1,11 @@
 // The keys of a sink that belong to its format: those of every format as fields, what is wrong with them, and what a format makes of its own.
 import { z } from 'zod';
-import type { FormatFault, MessageFormat, SinkWish } from '../../formats/format.ts';
+import {
+  tellsTransactions,
+  type FormatFault,
+  type MessageFormat,
+  type SinkWish,
+} from '../../formats/format.ts';
 import {
   dataFormatNames,
   DEFAULT_FORMAT,
@@ -65,10 +70,10 @@ function strangeKeys(written: Chosen): FormatFault[] {
 }
 
 /** Has it messages of their own where transactions begin and end? Not where its own keys are at fault. */
-export const tellsTransactions = (written: Chosen): boolean => {
+export const isToldOfTransactions = (written: Chosen): boolean => {
   const format: MessageFormat = formats[written.format];
   const read = readOptions(format, written);
-  return read?.success !== false && format.transactions?.(optionsOf(written), 'json') !== undefined;
+  return read?.success !== false && tellsTransactions(format, optionsOf(written));
 };
 
 /** The format that says what happened: another one than the sink's where that puts it into an envelope. */

@@ -27,7 +27,7 @@ import {
   formatFields,
   optionsOf,
   splittingFormats,
-  tellsTransactions,
+  isToldOfTransactions,
 } from './formats.ts';
 import { formsOf, valueForms } from './values.ts';
 import { ruleFaults } from '../tailrace/column-rules.ts';
@@ -271,7 +271,7 @@ export const sinkSchema = z
       context.addIssue({ code: 'custom', path, message, ...(nearest && { params: { nearest } }) });
     }
     for (const { path, message } of routeFaults({ ...value, reads: readsOf(value) })) fault(path, message);
-    if (tellsTransactions(value))
+    if (isToldOfTransactions(value))
       for (const { path, message } of transactionFaults(value)) fault(path, message);
   })
   .transform((written) => {

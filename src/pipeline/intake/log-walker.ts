@@ -165,6 +165,16 @@ export class LogWalker {
 
   #pass(block: LogBlock): void {
     if (!block.relationsOnly) this.#offset = block.blockEnd;
+    this.#moveHead();
+    this.#isInHand = false;
+  }
+
+  /** What held the head may hold it no longer (`holdsBegin`), and no block comes that would tell. */
+  lookAgain(): void {
+    if (!this.#isInHand && this.#transaction !== undefined) this.#moveHead();
+  }
+
+  #moveHead(): void {
     const transaction = this.#transaction;
     const isHeld = transaction?.beganAt !== undefined && this.#ports.holdsBegin?.(transaction) === true;
     const position: Position =
@@ -177,7 +187,6 @@ export class LogWalker {
     const timeline = this.#timeline === 0 ? undefined : this.#timeline;
     const endLsn = this.#lastEndLsn === ZERO_LSN ? this.#startEndLsn : this.#lastEndLsn;
     this.#head = { position, offset, endLsn, timeline };
-    this.#isInHand = false;
   }
 
   /** A block's header says where the stream stands; it is taken over at every block. */

@@ -7,6 +7,7 @@ import type { Condition, SinkGap } from '../../core/status.ts';
 import type { LogSignals } from '../../log/signals.ts';
 import { RepeatedLines } from '../../telemetry/repeated-lines.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
+import type { LogWalker } from '../intake/log-walker.ts';
 import type { Settlement } from './settlement.ts';
 
 /** How often a sink looks whether it is to give up changes. */
@@ -122,13 +123,15 @@ export type DemandPorts = {
   readonly shedding: Pick<LoadShedding, 'demand' | 'count'>;
   readonly settlement: Pick<Settlement, 'current' | 'soon'>;
   readonly dispatcher: Pick<Dispatcher, 'discardBelow'>;
+  readonly walker: Pick<LogWalker, 'lookAgain'>;
 };
 
 /** Gives up what the source demands of this sink, for the log's budget. */
-export function meetDemand({ signals, slot, shedding, settlement, dispatcher }: DemandPorts): void {
+export function meetDemand({ signals, slot, shedding, settlement, dispatcher, walker }: DemandPorts): void {
   const { cursor, offset } = settlement.current;
   const below = signals.shedBelow(slot);
   if (below <= offset || !shedding.demand(below, cursor.endLsn)) return;
   shedding.count(dispatcher.discardBelow(below));
+  walker.lookAgain();
   settlement.soon();
 }

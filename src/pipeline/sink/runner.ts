@@ -63,7 +63,7 @@ export class SinkRunner {
   /** Follows the log until `stop`. Rejects when the sink cannot go on; what is not settled stays so. */
   async run(): Promise<void> {
     const { settings, logger, signals, slot } = this.#options;
-    const { sink, dispatcher, replays, rowRewinds, shedding, settlement } = this.#parts;
+    const { sink, dispatcher, replays, rowRewinds, shedding, settlement, walker } = this.#parts;
     const { signal } = this.#stopping;
     void this.#check
       .untilFine(sink, { name: settings.name, retry: settings.retry, logger }, signal)
@@ -72,7 +72,7 @@ export class SinkRunner {
     rowRewinds.restart();
     settlement.watch();
     if (settings.loadShedding === 'discard') {
-      const demand = { signals, slot, shedding, settlement, dispatcher };
+      const demand = { signals, slot, shedding, settlement, dispatcher, walker };
       this.#shedTimer = setInterval(() => meetDemand(demand), SHED_INTERVAL_MS);
     }
     await Promise.race([this.#follow(), this.#failed]);

@@ -8,6 +8,7 @@
 //   I  inserts:  as ranges                             of these changes the insert half is settled
 //   T  schemas:  as ranges                             of these rows what tells of a changed schema before them (`ddl: events`)
 //   G  begins:   as ranges                             of these row events what begins their transactions
+//   W  rows:     as ranges                             of these row events the row itself, where what begins its transaction is not
 //   P  prefix:   cursor                                  everything before the cursor is settled
 //   H  holes:    cursor · position head · u32 count · count × (u32 epoch · range)
 //                everything before `head` is settled except those listed; the first record of a file made anew, followed by

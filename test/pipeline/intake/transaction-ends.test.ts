@@ -308,6 +308,22 @@ test('the log is not kept for what begins a transaction where that is given up, 
   expect([heads, begins]).toEqual([[0, 2, 3], 1]);
 });
 
+test('where the log ends inside a transaction, and what begins it is given up only then, the log is let go of without more of it', async () => {
+  const blocks = blocksOf([...TABLES, begin(T1), other('a')], [other('b')]);
+  let below = 0;
+  const transactions = { isGivenUp: (offset: number): boolean => offset < below };
+  const h = sinkIntake({ settings: { ...FORMAT, selection }, blocks, transactions });
+  h.walker.lookAgain();
+  expect(h.walker.head).toMatchObject({ offset: 0, timeline: 0 });
+  await h.walk();
+  h.walker.lookAgain();
+  expect(h.walker.head).toMatchObject({ position: { index: 0 }, offset: expect.any(Number) as number });
+  expect(h.walker.head.offset).toBeLessThan(BLOCK_BYTES);
+  below = 2 * BLOCK_BYTES;
+  h.walker.lookAgain();
+  expect(h.walker.head).toMatchObject({ position: { index: 2 }, offset: 2 * BLOCK_BYTES });
+});
+
 test('a first row that was settled before a restart does not come again, and what begins its transaction does', async () => {
   const h = await letIn([[begin(T1), ...TABLES, row('a'), row('b'), commit(T1)]], {
     ports: { isPartDone: (_, index, part) => index === 0 && part === 'row' },

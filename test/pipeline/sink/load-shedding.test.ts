@@ -130,15 +130,17 @@ test('a demand of the source discards what waits, and what is in a request only 
     },
     soon: () => void soon++,
   };
-  const demand = { signals, slot, shedding, settlement, dispatcher };
+  let looks = 0;
+  const walker = { lookAgain: () => void looks++ };
+  const demand = { signals, slot, shedding, settlement, dispatcher, walker };
   meetDemand(demand);
-  expect([counts.discarded, soon]).toEqual([0, 0]);
+  expect([counts.discarded, looks, soon]).toEqual([0, 0, 0]);
   signals.shed(slot, c!.offset + 1);
   meetDemand(demand);
-  expect([counts.discarded, soon]).toEqual([1, 1]);
+  expect([counts.discarded, looks, soon]).toEqual([1, 1, 1]);
   // The same demand again changes nothing.
   meetDemand(demand);
-  expect([counts.discarded, soon]).toEqual([1, 1]);
+  expect([counts.discarded, looks, soon]).toEqual([1, 1, 1]);
   expect([a, b, c].map((message) => message!.state)).toEqual(['sending', 'sending', 'settled']);
   for (const answer of endpoint.held.splice(0)) answer();
   await waitFor(() => delivery.unsettled.oldest === undefined, 'the failed request to be given up');

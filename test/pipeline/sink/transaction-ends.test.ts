@@ -8,7 +8,7 @@ import { append, begin, commit } from '../../log/stream.ts';
 import { REFUSED, REJECTED, type EndpointOptions } from '../../support/dispatcher.ts';
 import { SINK } from '../../support/letters.ts';
 import { bodyOf } from '../../support/messages.ts';
-import { deleteMessage, insertMessage } from '../../support/pgoutput-messages.ts';
+import { deleteMessage, insertMessage, logicalMessage } from '../../support/pgoutput-messages.ts';
 import { openSinkRoom, TABLE, TestSink, type SinkRoom } from '../../support/sink-room.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -211,4 +211,46 @@ test('where the first row is taken and what begins its transaction is not, a sto
   const second = await start(room);
   await waitFor(isSettled(room), 'everything to be settled');
   expect([first.accepted(), second.accepted()]).toEqual([['I 1'], ALL.filter((each) => each !== 'I 1')]);
+});
+
+test('the log lets go of nothing that what begins a transaction waits in, also where a marker comes before its first change', async () => {
+  const room = await openSinkRoom(SETTINGS, { segmentBytes: 1024 });
+  room.append(100, [wanted(1)]);
+  const transaction = { commitLsn: 200n, rows: 0 };
+  const many = Array.from({ length: 60 }, (_, id) => unwanted(id));
+  append(room.log, [begin(transaction), ...many]);
+  for (let block = 0; block < 4; block++) append(room.log, many);
+  append(room.log, [logicalMessage('tailrace:annotate', '{"a":1}'), wanted(7)]);
+  append(room.log, [wanted(8), commit(transaction)]);
+  let refusals = 0;
+  const first = await start(room, ({ position }) =>
+    position.commitLsn === 200n ? (refusals++, REFUSED) : 'delivered',
+  );
+  await waitFor(() => refusals > 1, 'what begins the second transaction to be refused');
+  await first.stop();
+  await room.log.retain(room.signals.needed()!, Date.now() + 1000);
+  const second = await start(room);
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(second.accepted()).toEqual(['B 200', 'I 7', 'I 8', 'C 200']);
+  expect(room.options.store.sinks.gaps(SINK)).toEqual([]);
+});
+
+test('what the log is kept for at the beginning of a transaction is let go of on demand, and is a gap once a change of it comes', async () => {
+  const room = await openSinkRoom({ ...SETTINGS, loadShedding: 'discard' });
+  const { signals, store, slot } = room.options;
+  room.append(100, [wanted(1)]);
+  const transaction = { commitLsn: 200n, rows: 0 };
+  append(room.log, [begin(transaction), unwanted(2)]);
+  append(room.log, [unwanted(3)]);
+  const run = await start(room);
+  await waitFor(() => run.accepted().length === 3, 'the first transaction');
+  signals.shed(slot, signals.writtenEnd());
+  await waitFor(isSettled(room), 'the log to be let go of');
+  expect(store.sinks.gaps(SINK)).toEqual([]);
+  append(room.log, [wanted(4), commit(transaction)]);
+  await waitFor(() => run.accepted().length === 5, 'the rest');
+  await waitFor(isSettled(room), 'everything to be settled');
+  expect(run.accepted()).toEqual(['B 100', 'I 1', 'C 100', 'I 4', 'C 200']);
+  await run.stop();
+  expect(store.sinks.gaps(SINK)).toMatchObject([{ changes: 1 }]);
 });
