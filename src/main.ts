@@ -44,7 +44,10 @@ async function main(): Promise<void> {
 
 /** Loads what a service needs, a source's thread first. */
 async function prepareService(): Promise<void> {
-  const { SOURCE_ENTRY, warmUp } = await import('./pipeline/threads/warm.ts');
+  const [{ warmUp }, { SOURCE_ENTRY }] = await Promise.all([
+    import('./pipeline/threads/warm.ts'),
+    import('./pipeline/source/entry.ts'),
+  ]);
   warmUp(SOURCE_ENTRY);
   await import('./app.ts');
 }

@@ -1,14 +1,23 @@
 // The wiring of the service, without a database and without a sink: what it begins with, what ends it, what it lets go of.
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { startService } from '../src/app.ts';
 import { lockDirectory } from '../src/data-directory/lock.ts';
 import type { RunningService } from '../src/pipeline/service/service.ts';
 import type { ServiceSettings } from '../src/pipeline/settings.ts';
 import { createLogger } from '../src/telemetry/logger.ts';
 import { SETTINGS, scratchDirectory } from './log/stream.ts';
+import { databaseSettings } from './support/database-settings.ts';
+import { waitFor } from './support/wait.ts';
+
+/** How many more looks find descriptors free. */
+const descriptors = vi.hoisted(() => ({ looks: Infinity }));
+vi.mock(import('../src/core/descriptors.ts'), async (original) => ({
+  ...(await original()),
+  areDescriptorsFree: () => descriptors.looks-- > 0,
+}));
 
 type Line = { readonly level: string; readonly msg: string };
 
@@ -32,18 +41,24 @@ function settingsOf(dataDir: string, changes: Partial<ServiceSettings> = {}): Se
 
 /** The service, or what it failed with; and what it logged. */
 async function start(settings: ServiceSettings) {
-  const lines: Line[] = [];
-  const write = (line: string): void => void lines.push(JSON.parse(line) as Line);
-  const logger = createLogger({ level: 'info', format: 'json', destination: { write } });
+  const { starting, said } = begin(settings);
   let service: RunningService | undefined;
   let error: unknown;
   try {
-    service = await startService(settings, { version: '1.2.3', logger });
+    service = await starting;
   } catch (thrown) {
     error = thrown;
   }
   onTestFinished(() => service?.stop());
-  return { service, error, said: () => lines.map(({ msg }) => msg) };
+  return { service, error, said };
+}
+
+function begin(settings: ServiceSettings, signal?: AbortSignal) {
+  const lines: Line[] = [];
+  const write = (line: string): void => void lines.push(JSON.parse(line) as Line);
+  const logger = createLogger({ level: 'info', format: 'json', destination: { write } });
+  const starting = startService(settings, { version: '1.2.3', logger, ...(signal && { signal }) });
+  return { starting, said: () => lines.map(({ msg }) => msg) };
 }
 
 /** Nobody has the directory: it can be locked. */
@@ -121,4 +136,70 @@ test('one whose directory somebody else has locked ends by itself, with 1', asyn
   onTestFinished(() => thief.release());
   expect(await service!.ended).toEqual({ exitCode: 1 });
   expect(said()).toContain('the service cannot go on');
+});
+
+/** One whose start waits for descriptors after so many looks; `signal` asks it to stop. */
+async function startShort({ looks, who }: Wait, settings: ServiceSettings, signal?: AbortSignal) {
+  descriptors.looks = looks;
+  const begun = begin(settings, signal);
+  onTestFinished(() => {
+    descriptors.looks = Infinity;
+    return begun.starting.then((service) => service.stop());
+  });
+  await waitFor(
+    () => begun.said().some((line) => line.endsWith(`${who} some must be free`)),
+    `${who} to wait`,
+  );
+  return begun;
+}
+
+type Wait = { readonly looks: number; readonly who: string };
+
+/** A server that nobody can reach. */
+const database = (name: string) => databaseSettings({ name, host: '127.0.0.1', port: 1 }, { name });
+
+/** Nothing of it listens, and nobody has the directory. */
+async function expectEnded(service: RunningService, dataDir: string, exitCode: number): Promise<void> {
+  expect(await service.ended).toEqual({ exitCode });
+  expect(service.apiUrl).toBeUndefined();
+  expect(isFree(dataDir)).toBe(true);
+}
+
+test.each<Wait>([
+  { looks: 0, who: 'the service' },
+  { looks: 2, who: 'the source of database "second"' },
+  { looks: 3, who: 'HTTP' },
+])('one that is to stop while $who waits for file descriptors ends with 0', async (wait) => {
+  const dataDir = join(scratchDirectory(), 'data');
+  const stopping = new AbortController();
+  const databases = ['first', 'second'].map(database);
+  const { starting, said } = await startShort(wait, settingsOf(dataDir, { databases }), stopping.signal);
+  stopping.abort();
+  const service = await starting;
+  expect(existsSync(dataDir)).toBe(wait.looks > 0);
+  expect(service.status().databases).toHaveLength(Math.max(0, wait.looks - 1));
+  expect(said().filter((line) => line.endsWith('some must be free'))).toHaveLength(1);
+  await expectEnded(service, dataDir, 0);
+});
+
+test('one that a fault ends while HTTP waits for file descriptors opens nothing any more, and ends with 1', async () => {
+  const dataDir = join(scratchDirectory(), 'data');
+  const { starting, said } = await startShort({ looks: 1, who: 'HTTP' }, settingsOf(dataDir));
+  rmSync(join(dataDir, 'lock.db'));
+  const thief = lockDirectory(dataDir);
+  const service = await starting.finally(() => thief.release());
+  expect(said()).toContain('the service cannot go on');
+  await expectEnded(service, dataDir, 1);
+});
+
+test('one whose thread fails while a later database waits for file descriptors ends with 1', async () => {
+  const dataDir = join(scratchDirectory(), 'data');
+  const databases = ['first', 'second'].map(database);
+  // No logger can be made of it: the first thread fails as it begins.
+  const settings = settingsOf(dataDir, { databases, logLevel: 'none' as never });
+  const { starting, said } = await startShort({ looks: 2, who: 'the source of database "second"' }, settings);
+  const service = await starting;
+  expect(said()).toContain('the service cannot go on');
+  expect(service.status().databases.map(({ name }) => name)).toEqual(['first']);
+  await expectEnded(service, dataDir, 1);
 });

@@ -42,8 +42,8 @@ test('a thread is started from where its file stands', () => {
       posix.join(posix.dirname(file), place!),
     ),
   );
-  // The module that starts a worker: beside it, but of those that are started early.
-  for (const room of ['pipeline/threads', 'pipeline/sink', 'functions/where'])
+  // The module that names a worker stands beside it.
+  for (const room of ['pipeline/source', 'pipeline/sink', 'functions/where'])
     expect(places.map((place) => posix.dirname(place))).toContain(room);
   expect(built.files).toEqual(
     expect.arrayContaining([

@@ -43,6 +43,7 @@ export async function run(options: RunOptions, ports: CliPorts): Promise<number>
       version: ports.version,
       logger,
       pg2sqsNames: isPg2sqs,
+      signal,
     });
     const running = service;
     const stopped = aborted(signal).then(() => running.stop());

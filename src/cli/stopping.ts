@@ -6,7 +6,7 @@ import { formatBytes } from './status-table.ts';
 /** `status` undefined: the service is still starting. */
 export function stoppingLine(status: ServiceStatus | undefined, until: Date): string {
   const latest = `until ${until.toTimeString().slice(0, 8)} at the latest; a second Ctrl-C ends at once`;
-  if (status === undefined) return `stopping: waits for the start to come to its end, ${latest}`;
+  if (status === undefined) return `stopping: breaks off the start, and closes what is open, ${latest}`;
   const busy = status.sinks.filter(({ inFlight }) => inFlight > 0);
   if (busy.length === 0) return `stopping: nothing is in flight; closes files and connections, ${latest}`;
   const waiting = busy.map((sink) => `${nameOf(sink)} ${sink.inFlight}`).join(', ');

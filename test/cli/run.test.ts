@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { aborted } from '../../src/core/abort.ts';
 import { TailraceError } from '../../src/core/errors.ts';
 import type { ServiceSettings } from '../../src/pipeline/settings.ts';
 import { stoppingLine, undeliveredLines } from '../../src/cli/stopping.ts';
@@ -71,6 +72,23 @@ test('an interrupt that comes while the service starts stops it as soon as it ha
   finish();
   expect(await cli.code).toBe(0);
   expect(service.stops()).toBe(1);
+});
+
+test('a start hears of an interrupt at once, and what it has ended with is the code', async () => {
+  const service = fakeService();
+  let isStarting = false;
+  const cli = startCli(['run'], {
+    cwd: directory,
+    startService: async (_settings, { signal }) => {
+      isStarting = true;
+      await aborted(signal!);
+      service.fail();
+      return service;
+    },
+  });
+  await waitFor(() => isStarting, 'the start');
+  cli.interrupt();
+  expect(await cli.code).toBe(1);
 });
 
 test('a service that ends by itself because of a fault ends the command with 1', async () => {
@@ -153,9 +171,11 @@ test('what stays undelivered is said of a sink that is paused as well, and of no
   ).toEqual(['sink shop/users stays behind: 1.0 kB of the log undelivered; delivered once it is resumed']);
 });
 
-test('an interrupt while the service starts says that the start is waited for', () => {
+test('an interrupt while the service starts says that the start is broken off', () => {
   const until = new Date(2026, 0, 2, 3, 4, 5);
-  expect(stoppingLine(undefined, until)).toMatch(/waits for the start to come to its end, until 03:04:05/);
+  expect(stoppingLine(undefined, until)).toMatch(
+    /breaks off the start, and closes what is open, until 03:04:05/,
+  );
   const idle = serviceStatus({ sinks: [sinkStatus({ inFlight: 0 })] });
   expect(stoppingLine(idle, until)).toMatch(/nothing is in flight/);
 });

@@ -37,6 +37,8 @@ export type DatabaseOptions = {
   readonly logger: Logger;
   /** The service cannot go on. */
   readonly failed: (error: unknown) => void;
+  /** Aborts when it is not wanted any more while it waits to start. */
+  readonly signal: AbortSignal;
 };
 
 export class Database {
@@ -100,13 +102,13 @@ export class Database {
     );
   }
 
-  /** Makes the directories, starts the source, and the sinks when it is ready. Throws TailraceError. */
-  static async start(options: DatabaseOptions): Promise<Database> {
-    const { settings, database } = options;
+  /** Makes the directories, starts the source, and the sinks when it is ready; undefined: `signal` aborted before. Throws TailraceError. */
+  static async start(options: DatabaseOptions): Promise<Database | undefined> {
+    const { settings, database, logger, signal } = options;
     await makeDirectory(logDirectory(settings, database.name));
     await makeDirectory(ledgerDirectory(settings, database.name));
-    await untilDescriptorsFree(`the source of database "${database.name}"`, options.logger);
-    return new Database(options);
+    await untilDescriptorsFree(`the source of database "${database.name}"`, logger, signal);
+    return signal.aborted ? undefined : new Database(options);
   }
 
   get name(): string {

@@ -9,6 +9,8 @@ export type StartOptions = {
   readonly logger: Logger;
   /** The statistics line has its fields under the names of pg2sqs too. */
   readonly pg2sqsNames?: boolean;
+  /** Asks it to stop while it starts, as `stop` does afterwards. */
+  readonly signal?: AbortSignal;
 };
 
 export interface RunningService {
@@ -21,5 +23,8 @@ export interface RunningService {
   readonly ended: Promise<{ readonly exitCode: number }>;
 }
 
-/** Starts the whole service; rejects with TailraceError when it cannot. */
+/**
+ * Starts the whole service; rejects with TailraceError when it cannot. One that is asked to stop meanwhile, or that a fault ends,
+ * is answered once it has `ended`.
+ */
 export type StartService = (settings: ServiceSettings, options: StartOptions) => Promise<RunningService>;

@@ -18,6 +18,8 @@ export type TopologyOptions = {
   readonly logger: Logger;
   /** The service cannot go on. */
   readonly failed: (error: unknown) => void;
+  /** Aborts when the service is not wanted any more: what has not started yet does not start. */
+  readonly signal: AbortSignal;
 };
 
 export class Topology {
@@ -29,7 +31,9 @@ export class Topology {
     const sinks = recallSinks(settings, store, logger);
     for (const database of settings.databases) {
       const own = sinks.filter((sink) => sink.database === database.name);
-      this.#databases.push(await Database.start({ ...options, database, sinks: own }));
+      const started = await Database.start({ ...options, database, sinks: own });
+      if (started === undefined) return;
+      this.#databases.push(started);
     }
   }
 

@@ -3,11 +3,12 @@ import type { Logger } from 'pino';
 import { wallMs } from '../../core/clock.ts';
 import { TailraceError } from '../../core/errors.ts';
 import type { LogSignals } from '../../log/signals.ts';
+import { SOURCE_ENTRY } from './entry.ts';
 import type { SourceReady } from './options.ts';
 import { SourceState } from './status.ts';
 import type { SourceWorkerCommand, SourceWorkerData, SourceWorkerReport } from './worker.ts';
 import { relayLogLine } from '../threads/logger.ts';
-import { SOURCE_ENTRY, takeThread } from '../threads/warm.ts';
+import { takeThread } from '../threads/warm.ts';
 import type { DatabaseStatus, StreamedTable } from '../../core/status.ts';
 
 export type { SourceReady };

@@ -6,12 +6,6 @@ import { WORKER_MEMORY } from './memory.ts';
 /** By the URLs of their entries. */
 const warm = new Map<string, Worker>();
 
-/** Where a source's thread begins. */
-export const SOURCE_ENTRY = new URL(
-  import.meta.url.endsWith('.ts') ? '../source/worker.ts' : '../source/worker.js',
-  import.meta.url,
-);
-
 /** Has a thread load what it needs. It keeps no process alive, and nobody hears what becomes of it before it is taken. */
 export function warmUp(entry: URL): void {
   const worker = open(entry);

@@ -71,8 +71,11 @@ test('one that could not load ends nobody, and whoever needs one gets another', 
   expect(answer).toMatchObject({ data: 1, more: 'more' });
 });
 
-test('a thread that nobody takes keeps no process', () => {
-  const script = `import { warmUp } from ${JSON.stringify(MODULE)}; warmUp(new URL(${JSON.stringify(entry().href)})); console.log('warm');`;
+test.each([
+  { which: 'that nobody takes', first: '' },
+  { which: 'that is still loading', first: 'await new Promise((done) => setTimeout(done, 600_000));' },
+])('a thread $which keeps no process', ({ first }) => {
+  const script = `import { warmUp } from ${JSON.stringify(MODULE)}; warmUp(new URL(${JSON.stringify(entry(first).href)})); console.log('warm');`;
   const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
     encoding: 'utf8',
     timeout: 30_000,
