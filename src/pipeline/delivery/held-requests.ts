@@ -50,7 +50,7 @@ export class HeldRequests {
     // Failed while the sink stops: the next one begins with them.
     if (this.#isStopped) return;
     const inRoom = failures > 1 ? 0 : messages.length;
-    unsettled.room.held += inRoom;
+    unsettled.room.hold(inRoom);
     const restsLane = mayRestLane(queue.lanes, queue.restingLanes);
     if (restsLane) queue.restingLanes++;
     const timer = setTimeout(

@@ -27,9 +27,12 @@ const MIN_HELD_WINDOW_MS = 50;
 const ASKING = 0.25;
 /** Answers follow the lanes to a power of so much at least, or not at all. 1: they wait for each other alone; 0: for nothing. */
 const FOLLOWED = 0.25;
-/** Windows from one question to the next; soon: to the first, of a process that has become warm, and where answers are slow. */
-const ASK_AFTER = 100;
-const ASK_SOON_AFTER = 10;
+/**
+ * From one question to the next; soon: to the first, of a process that has become warm, and where answers are slow. All routes of a process
+ * ask at the same moments, so that those that fill one destination together see what it is without the others.
+ */
+const ASK_EVERY_MS = 5000;
+const ASK_SOON_EVERY_MS = 500;
 /** An answer tells at most so many times what was known: another sender may be what it waits for. */
 const MOST_RISE = 1.5;
 /** A request that failed after so many times an answer's time, while others were answered, has waited for a place that there is none of. */
@@ -37,8 +40,11 @@ const HANG = 5;
 const MIN_HANG_MS = 1000;
 /** Others were answered: in the last of so many parts of its time. */
 const HANG_PARTS = 4;
-/** Lanes are so many of those with which some hung, and become more by `MORE` from question to question. */
+/** Until the next question no more are taken away: it may be the way. */
+const LEAST_UNASKED = 0.5;
+/** Lanes are so many of those with which some hung, and become more from question to question: by `MORE`, or so many times. */
 const WITHOUT_HANG = 0.5;
+const WAY_BACK = 1.1;
 /** A window tells something of lanes only if a message was waiting for one at so many of its answers. */
 const WANTED_SHARE = 0.8;
 
@@ -81,8 +87,10 @@ export class LaneLimit {
   #unqueuedMs = Infinity;
   /** How it was before the lanes of this window, which ask whether requests wait for each other. */
   #before: Seen | undefined;
-  #askAfter = ASK_SOON_AFTER;
-  #windows = 0;
+  #askedAtMs: number | undefined;
+  #hasAsked = false;
+  /** Until they are asked for again there are no fewer. */
+  #leastLanes = 0;
   /** Answers are slow, and fewer lanes have not made them faster. */
   #isHelpless = false;
   /** More of them would hang. */
@@ -147,7 +155,7 @@ export class LaneLimit {
     this.#set(this.#lanes * share, nowMs);
   }
 
-  /** A request got no answer. One that hung, while others did not, says that there are too many; those in flight together say it once. */
+  /** A request failed, or got no answer. One that hung, while others did not, says that there are too many; those in flight together say it once. */
   failed(startedMs: number, nowMs: number): void {
     const tookMs = nowMs - startedMs;
     const hasHung = tookMs > Math.max(MIN_HANG_MS, this.#answerMs * HANG);
@@ -176,14 +184,15 @@ export class LaneLimit {
     const goal = this.#goalOf(at);
     const isSlow = this.#isSlow(at);
     if (at.answerMs <= this.#slowestMs) this.#isHelpless = false;
-    if (++this.#windows >= (isSlow ? ASK_SOON_AFTER : this.#askAfter)) {
-      this.#windows = 0;
-      this.#ceiling += MORE;
+    if (this.#isDue(nowMs, isSlow)) {
+      this.#askedAtMs = nowMs;
+      this.#ceiling = Math.max(this.#ceiling + MORE, this.#ceiling * WAY_BACK);
       if (!this.#isDoubling) return this.#ask(nowMs);
     }
     // Before it is known that fewer help there are no fewer.
     const helped = before !== undefined && !this.#isHelpless;
-    const least = helped ? this.#lanes : this.#isHelpless || isSlow ? at.lanes : at.lanes * MOST_LOSS;
+    const fewest = this.#isHelpless || isSlow ? at.lanes : at.lanes * MOST_LOSS;
+    const least = helped ? this.#lanes : Math.min(at.lanes, Math.max(fewest, this.#leastLanes));
     this.#set(Math.max(least, Math.min(at.lanes * MOST_GROWTH, goal)), nowMs);
   }
 
@@ -195,6 +204,11 @@ export class LaneLimit {
     if (share > 1) return share < WORTH_MORE ? lanes : lanes * share;
     return lanes * share + MORE;
   }
+  #isDue(nowMs: number, isSlow: boolean): boolean {
+    this.#askedAtMs ??= nowMs;
+    const everyMs = isSlow || !this.#hasAsked ? ASK_SOON_EVERY_MS : ASK_EVERY_MS;
+    return Math.floor(nowMs / everyMs) > Math.floor(this.#askedAtMs / everyMs);
+  }
   #isSlow({ answerMs }: Seen): boolean {
     return answerMs > this.#slowestMs * SLOW;
   }
@@ -205,8 +219,9 @@ export class LaneLimit {
 
   /** With fewer lanes answers are faster, if requests wait for each other. Where there are no fewer, more of them tell as well. */
   #ask(nowMs: number): void {
-    this.#askAfter = ASK_AFTER;
+    this.#hasAsked = true;
     const before = { lanes: this.#lanes, answerMs: this.#answerMs };
+    this.#leastLanes = before.lanes * LEAST_UNASKED;
     this.#set(before.lanes * ASKING, nowMs);
     if (this.#lanes * 2 > before.lanes) this.#set(before.lanes * MOST_GROWTH, nowMs);
     if (this.#lanes !== before.lanes) this.#before = before;
@@ -219,7 +234,7 @@ export class LaneLimit {
     this.#before = undefined;
     const followed = Math.log(this.#answerMs / before.answerMs) / Math.log(this.#lanes / before.lanes);
     this.#isHelpless = followed < FOLLOWED;
-    if (this.#isHelpless && this.#isSlow(before))
+    if (this.#isHelpless)
       this.#unqueuedMs = Math.min(this.#answerMs, before.answerMs, this.#unqueuedMs * MOST_RISE);
     return before;
   }

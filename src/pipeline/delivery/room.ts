@@ -70,6 +70,12 @@ export class Room {
     this.#tell();
   }
 
+  /** So many messages of a failed request wait for their time: there is room for what waits for them. */
+  hold(count: number): void {
+    this.held += count;
+    this.#tell();
+  }
+
   /** Rows have opened so many routes: there is room for some messages of each, unless somebody set a limit. */
   serveRoutes(count: number): void {
     if (!this.#isFixed) this.#maxBuffered = Math.max(this.#maxBuffered, count * MESSAGES_PER_ROUTE);

@@ -149,6 +149,23 @@ describe('lanes', () => {
     expect(sender.limit.lanes).toBeLessThan(1.5 * near);
   });
 
+  test.each([
+    [20, 30],
+    [20, 40],
+    [20, 45],
+    [20, 80],
+    [5, 14],
+    [5, 20],
+    [100, 200],
+    [100, 220],
+  ])('carry what can be had half a minute after a way of %i ms has become one of %i ms', (from, to) => {
+    const { clock, sender } = route({ rttMs: from });
+    clock.runUntil(12_000);
+    sender.rttMs = to;
+    expect(rateOf(clock, sender, 42_000, 44_000)).toBeGreaterThan(0.9 * bestRate({ rttMs: to }));
+    expect(rateOf(clock, sender, 100_000, 102_000)).toBeGreaterThan(0.9 * bestRate({ rttMs: to }));
+  });
+
   test('become fewer where the destination becomes slower, so that requests do not wait there', () => {
     const { clock, destination, sender } = route({ rttMs: 20, localMs: 0.02, serviceMs: 0.1 });
     clock.runUntil(3000);

@@ -69,6 +69,15 @@ test('who waits for room goes on when what is there is sent', async () => {
   expect(room.hasRoomAgain()).toBe(true);
 });
 
+test('who waits for room goes on when messages are held back, for which there is more', async () => {
+  const { room } = createDelivery({ maxBuffered: undefined }).unsettled;
+  room.buffered = 1000;
+  const waiting = room.untilRoom(new AbortController().signal);
+  room.hold(100);
+  await waiting;
+  expect(room.hasRoomAgain()).toBe(true);
+});
+
 test('there is room for what waits after a failed request, and for what waits for it in its groups, until it may go again', async () => {
   const delivery = createDelivery({
     maxBuffered: undefined,
