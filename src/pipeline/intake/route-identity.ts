@@ -148,7 +148,8 @@ export function unsentFindings(
     });
   });
   const defaulted = defaultsOf(settings, name).flatMap(({ goesTo, key, columns }) => {
-    const unsent = columns.filter((column) => !table.columns.includes(column));
+    // Of a name that no column has something else is said.
+    const unsent = columns.filter((column) => table.all.includes(column) && !table.columns.includes(column));
     if (unsent.length === 0) return [];
     const place =
       goesTo === 'route'

@@ -6,6 +6,8 @@ export type IdentityColumns = TableName & {
   /** `REPLICA IDENTITY FULL`: all of them. */
   readonly isFull: boolean;
   readonly columns: readonly string[];
+  /** All that the table has. */
+  readonly all: readonly string[];
 };
 
 /** Of the `tables` that hold rows: a partitioned one does not. */
@@ -18,7 +20,9 @@ export async function readIdentityColumns(
        (select coalesce(json_agg(a.attname), '[]') from pg_index i
           join pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey)
           where i.indrelid = c.oid and case c.relreplident
-            when 'd' then i.indisprimary when 'i' then i.indisreplident else false end) as columns
+            when 'd' then i.indisprimary when 'i' then i.indisreplident else false end) as columns,
+       (select coalesce(json_agg(a.attname), '[]') from pg_attribute a
+          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as "all"
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.relkind = 'r' and (n.nspname, c.relname) in (select * from unnest($1::name[], $2::name[]))
      order by 1, 2`,

@@ -24,7 +24,8 @@ function settingsOf(
 }
 
 const queue = (queue_name: string, more = {}) => ({ type: 'sqs', queue_name, ...more });
-const table = (columns: readonly string[], isFull = false) => ({ ...NAME, columns, isFull });
+const ALL = ['id', 'region', 'customer_id'];
+const table = (columns: readonly string[], isFull = false) => ({ ...NAME, columns, all: ALL, isFull });
 const details = (...of: Parameters<typeof unsentFindings>) =>
   unsentFindings(...of).map(({ detail, cure }) => `${detail} — ${cure}`);
 
