@@ -24,7 +24,7 @@ function settingsOf(
 }
 
 const queue = (queue_name: string, more = {}) => ({ type: 'sqs', queue_name, ...more });
-const ALL = ['id', 'region', 'customer_id'];
+const ALL = ['id', 'region', 'account', 'tenant', 'a'];
 const table = (columns: readonly string[], isFull = false) => ({ ...NAME, columns, all: ALL, isFull });
 const details = (...of: Parameters<typeof unsentFindings>) =>
   unsentFindings(...of).map(({ detail, cure }) => `${detail} — ${cure}`);
