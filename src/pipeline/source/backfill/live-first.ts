@@ -13,7 +13,7 @@ export type LivePorts = {
   readonly log: Pick<LogWriter, 'writtenEnd'>;
   /** That the stream has brought so far. */
   readonly changes: () => number;
-  /** Has it brought what there was a moment ago? What is made up for says nothing of what live changes take. */
+  /** Has it brought what there was when that was looked at last? What is made up for says nothing of what live changes take. */
   readonly isCaughtUp: () => boolean;
   /** Never set back. */
   readonly nowMs: () => number;
