@@ -115,7 +115,7 @@ export type Backfill = Omit<BackfillRequest, 'tables'> & {
   readonly reason?: string;
   /** What keeps it from going on by itself, for people; it goes on when that has passed. */
   readonly heldBy?: string;
-  /** Rows a second that live changes leave it; undefined: it need not give way to any. */
+  /** Rows a second that it reads while it gives way to live changes; undefined: it need not, or nobody knows yet. */
   readonly pace?: number;
   /** In the order in which they are read. Undefined: not known yet, which tables there are. */
   readonly tables?: readonly BackfillTableStatus[];

@@ -33,7 +33,7 @@ export type BackfillDocument = {
   readonly max_rows_per_second: number | null;
   /** Do live changes go first? */
   readonly gives_way: boolean;
-  /** Rows a second that these leave it now; null: it need not give way. */
+  /** Rows a second that it reads while it gives way to these; null: it need not, or nobody knows yet. */
   readonly pace_rows_per_second: number | null;
   /** ISO 8601. */
   readonly created_at: string;

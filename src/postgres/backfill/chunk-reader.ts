@@ -51,9 +51,8 @@ export type Chunk = {
   readonly readAtUs: bigint;
 };
 
-/** altered: the catalog says something else of the table since it was looked at · rewritten: its rows lie elsewhere, so places mean others. */
-export type ChunkOutcome =
-  { readonly kind: 'chunk'; readonly chunk: Chunk } | { readonly kind: 'altered' | 'rewritten' };
+/** altered: the catalog says something else of the table since it was looked at, also that its rows lie elsewhere. */
+export type ChunkOutcome = { readonly kind: 'chunk'; readonly chunk: Chunk } | { readonly kind: 'altered' };
 
 export type ChunkLimits = {
   /** No statement takes longer. */
@@ -187,7 +186,7 @@ export class ChunkReader {
 
   async #prepare(client: Client): Promise<void> {
     if (this.#prepared.has(client)) return;
-    await client.query(chunkPreparation(this.#table, this.#context.publication));
+    await client.query(chunkPreparation(this.#table, this.#context));
     this.#prepared.add(client);
   }
 
@@ -237,13 +236,11 @@ export class ChunkReader {
     copied: Copied,
   ): Promise<ChunkOutcome> {
     const [ahead, before, after] = told as [readonly string[], readonly string[], readonly string[]];
-    const [snapshot, fileNode, readAtUs] = before as readonly [string, string, string];
+    const [snapshot, readAtUs] = before as readonly [string, string];
     const [watermark, version] = after as readonly [string, string];
     // Never one that was there before: so it was the same in between. Types can be altered while rows are read: then nobody knows which
-    // values were written how.
+    // values were written how. Who moves the rows writes that of the table, too.
     if (version !== this.#table.version) return { kind: 'altered' };
-    const isPlaced = this.#table.key.length === 0;
-    if (isPlaced && fileNode !== String(this.#table.fileNode)) return { kind: 'rewritten' };
     return {
       kind: 'chunk',
       chunk: {

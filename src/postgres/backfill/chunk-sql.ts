@@ -7,7 +7,7 @@ import { WAL_END } from '../preflight/slot.ts';
 import { TYPE } from '../values/builtin.ts';
 import type { Leading } from './copy-rows.ts';
 import { compared, isAmong, isSameKey, keyColumns, keyLiterals, rowColumn } from './key-order.ts';
-import type { BackfillTable } from './table.ts';
+import type { BackfillContext, BackfillTable } from './table.ts';
 import { versionOf } from './table-version.ts';
 
 /** Where the reading of a table goes on: behind the row with this key, or at this page. */
@@ -216,12 +216,14 @@ const AFTER = 'tailrace_after';
  * What is asked behind each chunk of a table, planned once for a connection: planned anew each time, it would cost the server more than
  * hundreds of rows do.
  */
-export const chunkPreparation = (table: BackfillTable, publication: string): string => `deallocate all;
-prepare ${AFTER} as select ${WAL_END}, ${versionOf(table.oid, escapeLiteral(publication), table.versionScope)}`;
+export const chunkPreparation = (
+  table: BackfillTable,
+  { publication, serverVersion }: BackfillContext,
+): string => `deallocate all;
+prepare ${AFTER} as select ${WAL_END}, ${versionOf(table.oid, { publication: escapeLiteral(publication), serverVersion }, table.versionScope)}`;
 
-/** Which snapshot it is, where the rows lie, and when. */
-const before = (oid: number): string =>
-  `select pg_current_snapshot()::text, pg_relation_filenode(${oid}::oid)::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text`;
+/** Which snapshot it is, and when. */
+const BEFORE = `select pg_current_snapshot()::text, (extract(epoch from clock_timestamp()) * 1000000)::int8::text`;
 
 /**
  * One message with everything in it, so that no transaction stays open between chunks. The lock, which is the one that any reader takes,
@@ -237,7 +239,7 @@ select ${WAL_END};
 commit;
 begin isolation level repeatable read, read only;
 lock table only ${name(table)} in access share mode;
-${before(table.oid)};
+${BEFORE};
 copy (${statement.sql}) to stdout${copiedIn === undefined ? '' : ` with (encoding ${escapeLiteral(copiedIn)})`};
 commit;
 execute ${AFTER}`;

@@ -151,7 +151,7 @@ export async function readBackfillTable(
      select n.nspname as schema, c.relname as table, p.pubviaroot as "viaRoot", pg_relation_filenode(c.oid)::int8::float8 as "fileNode",
        c.reltuples::float8 as "estimatedRows", coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0)::float8 as "largeBytes",
        (select json_agg(a.attname) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-         and a.attlen = -1 and a.attstorage in ('x', 'e')) as large, ${KEY} as key, ${versionOf(oid, '$1')} as version,
+         and a.attlen = -1 and a.attstorage in ('x', 'e')) as large, ${KEY} as key, ${versionOf(oid, { ...context, publication: '$1' })} as version,
        json_build_object('family', (select json_agg(oid::int8) from version_family),
          'composites', coalesce((select json_agg(oid::int8) from version_composite), '[]')) as "versionScope"
      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_publication p on p.pubname = $1

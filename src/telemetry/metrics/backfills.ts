@@ -69,7 +69,7 @@ export const BACKFILL_METRICS: readonly Metric<DatabaseStatus>[] = [
   }),
   gauge({
     name: 'tailrace_database_backfill_pace_rows_per_second',
-    help: 'Rows a second that live changes leave the running backfills.',
+    help: 'Rows a second that the running backfills have read lately while they give way to live changes.',
     unit: 'rows a second',
     value: running(({ pace }) => pace),
     meaning: '0 where none runs, or none gives way.',

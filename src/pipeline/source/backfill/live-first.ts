@@ -13,7 +13,7 @@ export type LivePorts = {
   readonly log: Pick<LogWriter, 'writtenEnd'>;
   /** That the stream has brought so far. */
   readonly changes: () => number;
-  /** Has it brought what there was a moment ago? What is made up for says nothing of what live changes take. */
+  /** Has it brought what there was when that was looked at last? What is made up for says nothing of what live changes take. */
   readonly isCaughtUp: () => boolean;
   /** Never set back. */
   readonly nowMs: () => number;
@@ -28,18 +28,24 @@ const STILL_MS = 500;
 const STEPS_TO_LET_IN = 1;
 /**
  * At a pace, a chunk is what may be read in this time: as it comes, it goes, and changes wait behind it. Asking for one costs as much as
- * some fifty rows do (measured), so it is no less than that, unless those are many bytes.
+ * some fifty rows do (measured), so it is no less than that, unless those are many bytes. Where a chunk takes longer than its share, it is
+ * what may be read in the time that it takes, up to the most; beyond that, as many are read at once as make up for it: however long an
+ * answer takes, what is read is what live changes leave.
  */
 const CHUNK_SHARE_MS = 12;
+const MOST_SHARE_MS = 100;
+/** As long as a chunk takes counts what each of so many has taken: one that met something that stood still says nothing. */
+const TOOK_CHUNKS = 3;
 const FEWEST_ROWS = 50;
 const FEWEST_ROWS_BYTES = 32 * 1024;
-/** One connection is enough for so many rows a second. */
+/** One connection is enough for so many rows a second, where an answer comes at once. */
 const ROWS_OF_A_CONNECTION = 50_000;
 /** At a pace, its sinks may have so much before them: what may be read in this time, or so many bytes. */
 const AHEAD_MS = 100;
 const AHEAD_BYTES = 64 * 1024;
 
-export type ChunkRead = { readonly rows: number; readonly bytes: number };
+/** `tookMs`: from its turn on. */
+export type ChunkRead = { readonly rows: number; readonly bytes: number; readonly tookMs: number };
 
 export class LiveFirst {
   readonly #ports: LivePorts;
@@ -52,9 +58,13 @@ export class LiveFirst {
   #changesSeen = 0;
   #rowsSeen = 0;
   #underWay = 0;
+  /** Of these, how many began at full speed: the first ones. */
+  #unbounded = 0;
   #nextMs = 0;
   #lastTurnMs = 0;
   #bytesOfARow = 0;
+  /** Of the last chunks that were read at a pace. */
+  #took: readonly number[] = [];
   readonly #turns: Turns;
   /** While it rests: steps since nothing is read any more, and where the log ended behind what was read before. */
   #restingSteps = 0;
@@ -86,6 +96,7 @@ export class LiveFirst {
   #start(): void {
     this.#changesSeen = this.#ports.changes();
     this.#giving = new GivingWay(this.#ports.nowMs());
+    this.#took = [];
     this.#forgetRest();
     this.#timer = setInterval(() => this.#step(), STEP_MS);
   }
@@ -101,7 +112,18 @@ export class LiveFirst {
     const { pace } = this;
     if (pace === undefined) return Infinity;
     const fewest = Math.min(FEWEST_ROWS, FEWEST_ROWS_BYTES / Math.max(1, this.#bytesOfARow));
-    return Math.max(1, Math.floor(Math.max(fewest, (pace * CHUNK_SHARE_MS) / 1000)));
+    const eachMs = this.#chunkMs / connectionsFor(pace);
+    const shareMs = Math.min(MOST_SHARE_MS, Math.max(CHUNK_SHARE_MS, eachMs));
+    return Math.max(1, Math.floor(Math.max(fewest, (pace * shareMs) / 1000)));
+  }
+
+  /** How long a chunk takes; 0: nobody knows. */
+  get #chunkMs(): number {
+    return this.#took.length < TOOK_CHUNKS ? 0 : Math.min(...this.#took);
+  }
+
+  #mostAtOnce(pace: number): number {
+    return Math.max(connectionsFor(pace), Math.ceil(this.#chunkMs / MOST_SHARE_MS));
   }
 
   /** Resolves when a chunk may be read; `ended` says that it was. Rejects when `signal` aborts. */
@@ -111,16 +133,19 @@ export class LiveFirst {
 
   #begins(): void {
     this.#underWay++;
+    if (this.pace === undefined) this.#unbounded++;
     this.#lastTurnMs = this.#ports.nowMs();
   }
 
-  ended({ rows, bytes }: ChunkRead): void {
+  ended({ rows, bytes, tookMs }: ChunkRead): void {
     this.#underWay--;
     this.#rowsSeen += rows;
     if (rows > 0) this.#bytesOfARow = bytes / rows;
     const pace = this.pace ?? Infinity;
     // What was read at full speed is not made up for.
     const charged = Math.min(rows, this.mostRows);
+    if (this.#unbounded > 0) this.#unbounded--;
+    else if (rows > 0) this.#took = [...this.#took.slice(1 - TOOK_CHUNKS), tookMs];
     this.#nextMs = Math.max(this.#nextMs, this.#lastTurnMs) + (charged * 1000) / pace;
     this.#turns.look();
   }
@@ -130,7 +155,7 @@ export class LiveFirst {
     if (giving === undefined || giving.rowsPerSecond === Infinity) return 0;
     // It looks again at each step, and when one has ended.
     if (giving.rowsPerSecond === 0) return Infinity;
-    if (this.#underWay >= Math.ceil(giving.pace / ROWS_OF_A_CONNECTION)) return Infinity;
+    if (this.#underWay >= this.#mostAtOnce(giving.pace)) return Infinity;
     const nowMs = this.#ports.nowMs();
     if (nowMs < this.#nextMs) return this.#nextMs - nowMs;
     // A sink that takes nothing does not keep it from reading at its slowest.
@@ -246,3 +271,5 @@ export class LiveFirst {
     return came;
   }
 }
+
+const connectionsFor = (pace: number): number => Math.ceil(pace / ROWS_OF_A_CONNECTION);

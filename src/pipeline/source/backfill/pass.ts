@@ -44,8 +44,8 @@ export type PassedTable = ReadAheadOf & {
 
 type Description = { readonly relation: Buffer; readonly enrichment: Buffer };
 
-/** altered, rewritten: chunk-reader.ts. */
-export type PassOutcome = 'read' | 'altered' | 'rewritten';
+/** altered: chunk-reader.ts. */
+export type PassOutcome = 'read' | 'altered';
 
 /** A chunk of a table without a key, in whose window something was changed, is read again so often; then it is let in as it is. */
 const MAX_TRIES_WITHOUT_KEY = 8;

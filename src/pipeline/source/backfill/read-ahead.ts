@@ -1,5 +1,6 @@
 // The chunks of one pass, read beside each other: cut in order, so that it is known where each begins before the one in front of it is
 // read, and handed out in that order.
+import { steadyMs } from '../../../core/clock.ts';
 import type { Chunk, ChunkReader } from '../../../postgres/backfill/chunk-reader.ts';
 import {
   cursorAt,
@@ -32,8 +33,8 @@ export type Held = {
   readonly showsAll: boolean;
 };
 
-/** Undefined: nothing was left to be read. altered, rewritten: chunk-reader.ts. */
-export type Read = Held | { readonly kind: 'altered' | 'rewritten' } | undefined;
+/** Undefined: nothing was left to be read. altered: chunk-reader.ts. */
+export type Read = Held | { readonly kind: 'altered' } | undefined;
 
 export type ReadAheadPorts = {
   readonly connections: ReadingConnections;
@@ -180,7 +181,8 @@ export class ReadAhead {
     const { connections, gate, streamed, readFrom } = this.#ports;
     const { reader, watch } = this.#what;
     await this.#ports.ready();
-    let read: ChunkRead = { rows: 0, bytes: 0 };
+    const beganMs = steadyMs();
+    let read = { rows: 0, bytes: 0 };
     const reading = connections.use(async (client): Promise<Read> => {
       // Ahead of the statement: what comes from here on is remembered.
       const window = openWindow(streamed, watch, gate.streamedTo);
@@ -197,7 +199,7 @@ export class ReadAhead {
         statement.ended();
       }
     });
-    return reading.finally(() => this.#ports.ended(read));
+    return reading.finally(() => this.#ports.ended({ ...read, tookMs: steadyMs() - beganMs }));
   }
 }
 

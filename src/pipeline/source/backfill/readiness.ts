@@ -7,7 +7,7 @@ import type { SourceOptions } from '../options.ts';
 import type { SourceState } from '../status.ts';
 import { LoadGuard } from './guard.ts';
 import type { LiveFirst } from './live-first.ts';
-import { Pace } from './pace.ts';
+import { Pace, type ReadRate } from './pace.ts';
 import type { PassPorts } from './pass.ts';
 
 /** While it waits, how often to look whether it may go on. A wait is told of when it has lasted so long. */
@@ -21,6 +21,8 @@ export type ReadinessPorts = {
   readonly state: SourceState;
   readonly opened: Pick<SourceLog, 'log'>;
   readonly liveFirst: LiveFirst;
+  /** What is read at a pace is told to it. */
+  readonly rate: ReadRate;
   readonly hold: PassPorts['hold'];
   /** Lets go of what chunks to come do not need. */
   readonly forget: () => Promise<void>;
@@ -28,7 +30,7 @@ export type ReadinessPorts = {
 
 export function readiness(
   { sinks, limits }: Backfill,
-  { options, state, opened, liveFirst, hold, forget }: ReadinessPorts,
+  { options, state, opened, liveFirst, rate, hold, forget }: ReadinessPorts,
 ): Pick<PassPorts, 'ready' | 'ended'> {
   const pace = new Pace(limits.maxRowsPerSecond);
   const { signals, sinkSlots } = options;
@@ -59,6 +61,7 @@ export function readiness(
     },
     ended: (read) => {
       pace.hasRead(read.rows, steadyMs());
+      rate.hasRead(read.rows, steadyMs(), liveFirst.pace !== undefined);
       if (isGivingWay) liveFirst.ended(read);
     },
   };

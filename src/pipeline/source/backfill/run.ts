@@ -24,7 +24,7 @@ import type { SourceState } from '../status.ts';
 import type { ShapesInUse } from '../used-shapes.ts';
 import { maxMessageBytes } from '../stream-options.ts';
 import type { LiveFirst } from './live-first.ts';
-import { maxChunkRows } from './pace.ts';
+import { maxChunkRows, ReadRate } from './pace.ts';
 import type { Progressing } from './pass.ts';
 import { firstPlace, marked, placedIn, type PlacedProgress } from './place.ts';
 import { readiness } from './readiness.ts';
@@ -92,8 +92,10 @@ export async function runBackfill(
     const tellHold = holder(backfill, connection);
     // A fault that has passed, most likely.
     tellHold(undefined);
+    const rate = new ReadRate();
     const ready = readiness(backfill, {
       ...connection,
+      rate,
       hold: tellHold,
       // What is visible to everybody by now need not be kept any longer: it may be held for hours.
       forget: async () => streamed.shown(await connections.use(currentSnapshot)),
@@ -106,7 +108,7 @@ export async function runBackfill(
         missing ??= request;
         continue;
       }
-      const noting = new Noting(backfill, request, state, connection);
+      const noting = new Noting(backfill, { table: request, state, rate }, connection);
       const ports: TablePorts = {
         id: backfill.id,
         sinks: backfill.sinks,
@@ -246,9 +248,10 @@ function holder(
   };
 }
 
-/** What live changes leave it now. */
-function paceOf({ limits }: Backfill, { pace }: LiveFirst): Pick<Backfill, 'pace'> {
-  return pace === undefined || !givesWayOf(limits) ? {} : { pace };
+/** How fast it reads, where it gives way to live changes now. */
+function paceOf({ limits }: Backfill, { pace }: LiveFirst, rate: ReadRate): Pick<Backfill, 'pace'> {
+  const read = pace === undefined || !givesWayOf(limits) ? undefined : rate.perSecond(steadyMs());
+  return read === undefined ? {} : { pace: Math.round(read) };
 }
 
 /** Writes the progress of a table into the store, once the log has its rows durably. */
@@ -257,12 +260,18 @@ class Noting {
   readonly #table: TableName;
   readonly #state: Progressing;
   readonly #connection: BackfillConnection;
+  readonly #rate: ReadRate;
   #atMs = steadyMs();
 
-  constructor(backfill: Backfill, table: TableName, state: Progressing, connection: BackfillConnection) {
+  constructor(
+    backfill: Backfill,
+    at: { readonly table: TableName; readonly state: Progressing; readonly rate: ReadRate },
+    connection: BackfillConnection,
+  ) {
     this.#backfill = backfill;
-    this.#table = table;
-    this.#state = state;
+    this.#table = at.table;
+    this.#state = at.state;
+    this.#rate = at.rate;
     this.#connection = connection;
   }
 
@@ -278,7 +287,8 @@ class Noting {
     const end = opened.log.writtenEnd;
     await opened.keeper.sync();
     const noted = { ...progress, cursor: marked(progress.cursor, end) };
-    options.store.backfills.note(this.#backfill.id, this.#table, noted, paceOf(this.#backfill, liveFirst));
+    const pace = paceOf(this.#backfill, liveFirst, this.#rate);
+    options.store.backfills.note(this.#backfill.id, this.#table, noted, pace);
     // What was appended meanwhile has marks of its own, later.
     const { marks } = noted.cursor;
     this.#state.progress = { ...this.#state.progress, cursor: { ...this.#state.progress.cursor, marks } };

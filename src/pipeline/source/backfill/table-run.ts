@@ -23,7 +23,7 @@ import type { LogFeed } from '../feed.ts';
 import type { ShapesInUse } from '../used-shapes.ts';
 import { noted } from './appending.ts';
 import { describeReads } from './chunk-block.ts';
-import { Pass, type PassedTable, type PassPorts, type Progressing } from './pass.ts';
+import { Pass, type PassedTable, type PassOutcome, type PassPorts, type Progressing } from './pass.ts';
 import { maxChunkPages } from './pace.ts';
 import { continues, type LeafPlace } from './place.ts';
 import type { StreamWatch } from './stream-watch.ts';
@@ -132,7 +132,7 @@ async function passOver(
   { request, keys, gone, state }: RunTable,
   ports: TablePorts,
   signal: AbortSignal,
-): Promise<'read' | 'altered' | 'rewritten'> {
+): Promise<PassOutcome> {
   const { client, context, encoding, limits, watching, gate, feed, opened, shapes } = ports;
   const { relation } = table;
   const indexes = table.key.map(({ name }) => relation.columns.findIndex((column) => column.name === name));

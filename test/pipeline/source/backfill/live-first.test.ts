@@ -46,8 +46,8 @@ function made() {
           if (latencies.log !== undefined) signals.latencies.add(LOG_LATENCIES, latencies.log);
         }
       }, 10),
-    /** Reads as a backfill does, whose chunks take a millisecond; `isDelivered`: its sink takes them at once. */
-    read: async (isDelivered = true): Promise<void> => {
+    /** Reads as a backfill does, whose chunks take so long; `isDelivered`: its sink takes them at once. */
+    read: async (isDelivered = true, tookMs: (rows: number) => number = () => 1): Promise<void> => {
       while (!stop.signal.aborted) {
         if (
           await liveFirst.turn(stop.signal).then(
@@ -59,12 +59,13 @@ function made() {
         counts.chunks++;
         counts.most = Math.max(counts.most, ++counts.atOnce);
         const rows = Math.min(liveFirst.mostRows, 20_000);
-        await new Promise((next) => setTimeout(next, 1));
+        const ms = tookMs(rows);
+        await new Promise((next) => setTimeout(next, ms));
         counts.atOnce--;
         counts.rows += rows;
         log.writtenEnd += rows * ROW_BYTES;
         if (isDelivered) signals.publishAnswered(1, log.writtenEnd);
-        liveFirst.ended({ rows, bytes: rows * ROW_BYTES });
+        liveFirst.ended({ rows, bytes: rows * ROW_BYTES, tookMs: ms });
       }
     },
   };
@@ -197,6 +198,79 @@ test('at a small pace one chunk is read at a time, whoever asks', async () => {
   expect(one.counts.most).toBe(1);
   clearInterval(changing);
   await ended(one, ...readers);
+});
+
+describe('however long an answer takes, what live changes leave is read', () => {
+  const four = (one: Made, tookMs: (rows: number) => number): readonly Promise<void>[] =>
+    Array.from({ length: 4 }, () => one.read(true, tookMs));
+
+  test.each([1, 10, 20, 24, 30, 50, 100, 200, 300])(
+    'where they are never late, a chunk of %i ms does not keep the pace from rising',
+    async (ms) => {
+      const one = made();
+      const changing = one.live({ live: 2, log: 1 });
+      one.liveFirst.begin(['rows']);
+      const readers = four(one, () => ms);
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect(await rowsIn(one, 10_000)).toBeGreaterThan(10 * 20 * SLOWEST);
+      clearInterval(changing);
+      await ended(one, ...readers);
+    },
+  );
+
+  test.each([1, 10, 24, 30, 50, 100, 200, 300])(
+    'where they are late as long as anything is read, a chunk of %i ms leaves it its slowest',
+    async (ms) => {
+      const one = made();
+      const alive = one.live({ log: 1 });
+      let seen = one.counts.rows;
+      const late = setInterval(() => {
+        const isRead = one.counts.rows > seen;
+        seen = one.counts.rows;
+        for (let i = 0; i < 50; i++) one.signals.latencies.add(0, isRead ? 40 : 2);
+      }, 50);
+      one.liveFirst.begin(['rows']);
+      const readers = four(one, () => ms);
+      await vi.advanceTimersByTimeAsync(10_000);
+      const rows = await rowsIn(one, 20_000);
+      expect(rows).toBeGreaterThan(20 * SLOWEST * 0.6);
+      expect(rows).toBeLessThan(20 * SLOWEST * 1.5);
+      clearInterval(alive);
+      clearInterval(late);
+      await ended(one, ...readers);
+    },
+  );
+
+  test('rows that take a millisecond each are read over several connections, in chunks that do not grow on', async () => {
+    const one = made();
+    const changing = one.live({ live: 2, log: 1 });
+    one.liveFirst.begin(['rows']);
+    const readers = four(one, (rows) => rows);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await rowsIn(one, 20_000)).toBeGreaterThan(20 * SLOWEST);
+    expect(one.liveFirst.mostRows).toBeLessThan(1_000);
+    clearInterval(changing);
+    await ended(one, ...readers);
+  });
+
+  test('one answer that took long makes no chunk larger, nor do those of what was read at full speed', async () => {
+    const one = made();
+    one.liveFirst.begin(['rows']);
+    let chunks = 0;
+    const reader = one.read(true, (rows) => (rows === 20_000 || ++chunks % 3 === 0 ? 300 : 1));
+    await vi.advanceTimersByTimeAsync(3_000);
+    const changing = one.live({ live: 2, log: 1 });
+    const seen: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      await vi.advanceTimersByTimeAsync(50);
+      const { pace, mostRows } = one.liveFirst;
+      if (pace !== undefined) seen.push(mostRows / Math.max(50, pace * 0.012));
+    }
+    expect(seen.length).toBeGreaterThan(100);
+    expect(Math.max(...seen)).toBeLessThanOrEqual(1);
+    clearInterval(changing);
+    await ended(one, reader);
+  });
 });
 
 test('whoever waits for a turn is let go by its signal', async () => {

@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest';
-import { maxChunkPages, maxChunkRows, Pace } from '../../../../src/pipeline/source/backfill/pace.ts';
+import {
+  maxChunkPages,
+  maxChunkRows,
+  Pace,
+  ReadRate,
+} from '../../../../src/pipeline/source/backfill/pace.ts';
 
 test('without a limit nobody waits', () => {
   const pace = new Pace(undefined);
@@ -25,4 +30,24 @@ test('a chunk is at most what may be read in half a second, and at least a row',
   expect(maxChunkRows(1_000_000, 20_000)).toBe(20_000);
   expect(maxChunkPages(20_000)).toBe(200);
   expect(maxChunkPages(1)).toBe(1);
+});
+
+test('how fast rows are read is told of the last seconds, with what kept them from that, and of nothing before', () => {
+  const rate = new ReadRate();
+  let nowMs = 0;
+  const read = (rows: number, { times, isTold = true }: { times: number; isTold?: boolean }): void => {
+    for (let i = 0; i < times; i++) rate.hasRead(rows, (nowMs += 100), isTold);
+  };
+  expect(rate.perSecond(nowMs)).toBeUndefined();
+  read(20_000, { times: 50, isTold: false });
+  read(50, { times: 5 });
+  expect(rate.perSecond(nowMs)).toBeUndefined();
+  read(50, { times: 200 });
+  expect(rate.perSecond(nowMs)).toBe(500);
+  read(200, { times: 100 });
+  expect(rate.perSecond(nowMs)).toBeGreaterThan(1_500);
+  nowMs += 30_000;
+  expect(rate.perSecond(nowMs)).toBeLessThan(500);
+  read(20_000, { times: 1, isTold: false });
+  expect(rate.perSecond(nowMs)).toBeUndefined();
 });
