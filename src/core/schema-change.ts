@@ -147,11 +147,17 @@ export function possibleNames(
   const possible = after.columns.filter(
     (other, to) => other.name !== column.name && !isKnownToDiffer(column, other) && place.mayBe(to),
   );
-  const placesAfter = new Map(after.columns.map((each, j) => [each, j]));
+  const placesAfter = new Map(after.columns.map(({ name }, j) => [name, j]));
+  // Where its own name is there, and names are in the order that they were in, it is itself: else each column that is dropped would put
+  // those beside it in doubt.
+  const namesAfter = after.columns.map(({ name }) => name).filter((name) => namesakes.has(name));
+  const isInOrder = names.filter((name) => placesAfter.has(name)).every((name, i) => namesAfter[i] === name);
+  const isItself = isInOrder && placesAfter.has(column.name);
   const isTaken = (other: ShapeColumn): boolean => {
+    if (isItself) return false;
     const namesake = namesakes.get(other.name);
     const isOfItsType = column.type === other.type || !(namesake && isOfSameType(namesake, other));
-    return namesake !== undefined && isOfItsType && place.hasRoom(placesAfter.get(other)!);
+    return namesake !== undefined && isOfItsType && place.hasRoom(placesAfter.get(other.name)!);
   };
   return [...possible.filter(({ name }) => !namesakes.has(name)), ...possible.filter(isTaken).toReversed()];
 }

@@ -171,6 +171,9 @@ describe('the names that a column may have now', () => {
     expect(namesOf(letters, [a, c, d])).toEqual(['c', 'a']);
     expect(namesOf([column('a', 1), ...letters.slice(1)], [column('a', 1), c, d])).toEqual(['c']);
     expect(namesOf([...letters, column('z', 9)], [d, c, a, b, column('z', 9)], 'd')).toEqual(['b', 'a']);
+    // One that is still called so is itself, while the others are in their order.
+    expect(namesOf(letters, [a, c, d], 'c')).toEqual([]);
+    expect(namesOf(letters, [a, d, c], 'c')).toEqual(['d', 'a']);
   });
 
   test('are of columns whose numbers may stand where it stood', () => {
