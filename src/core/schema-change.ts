@@ -42,6 +42,15 @@ export const isFirstWith = (
 ): boolean => change !== undefined && change.at.commitLsn === commitLsn && change.at.index === index;
 
 /** One thing that differs. */
+/** All that came before a relation's rows and looked otherwise, told or not. */
+export const differencesOf = ({
+  untold = [],
+  schemaChange,
+}: {
+  readonly untold?: readonly ShapeDifference[] | undefined;
+  readonly schemaChange?: SchemaChange | undefined;
+}): readonly ShapeDifference[] => (schemaChange ? [...untold, schemaChange] : untold);
+
 export type SchemaStep =
   | { readonly change: 'table_renamed'; readonly from: TableName; readonly to: TableName }
   | { readonly change: 'column_renamed'; readonly from: string; readonly to: string }
@@ -143,23 +152,23 @@ export function possibleNames(
   const isAppended = names.every((name, i) => after.columns[i]?.name === name);
   if (isAppended) return [];
   const namesakes = new Map(before.columns.map((each) => [each.name, each]));
+  const placesAfter = new Map(after.columns.map(({ name }, j) => [name, j]));
   const place = placeOf({ before, after }, column);
   const possible = after.columns.filter(
     (other, to) => other.name !== column.name && !isKnownToDiffer(column, other) && place.mayBe(to),
   );
-  const placesAfter = new Map(after.columns.map(({ name }, j) => [name, j]));
+  const fresh = possible.filter(({ name }) => !namesakes.has(name));
   // Where its own name is there, and names are in the order that they were in, it is itself: else each column that is dropped would put
   // those beside it in doubt.
-  const namesAfter = after.columns.map(({ name }) => name).filter((name) => namesakes.has(name));
-  const isInOrder = names.filter((name) => placesAfter.has(name)).every((name, i) => namesAfter[i] === name);
-  const isItself = isInOrder && placesAfter.has(column.name);
+  const stayed = names.flatMap((name) => placesAfter.get(name) ?? []);
+  const isInOrder = stayed.every((to, i) => i === 0 || stayed[i - 1]! < to);
+  if (isInOrder && placesAfter.has(column.name)) return fresh;
   const isTaken = (other: ShapeColumn): boolean => {
-    if (isItself) return false;
     const namesake = namesakes.get(other.name);
     const isOfItsType = column.type === other.type || !(namesake && isOfSameType(namesake, other));
     return namesake !== undefined && isOfItsType && place.hasRoom(placesAfter.get(other.name)!);
   };
-  return [...possible.filter(({ name }) => !namesakes.has(name)), ...possible.filter(isTaken).toReversed()];
+  return [...fresh, ...possible.filter(isTaken).toReversed()];
 }
 
 type Place = {

@@ -1,6 +1,6 @@
 // Do the rules of a table fit a relation? What would make a message ambiguous, or let a value out that stays here, is a fault of the sink.
 import type { Relation } from '../../../core/change.ts';
-import { possibleNames, schemaSteps } from '../../../core/schema-change.ts';
+import { differencesOf, possibleNames, schemaSteps } from '../../../core/schema-change.ts';
 import type { CompileInput } from '../../../formats/format.ts';
 import { rulesUnusable, type ColumnRules } from '../../../functions/columns/rules.ts';
 import { TYPE } from '../../../postgres/values/builtin.ts';
@@ -42,7 +42,7 @@ export function expectFit(
 function expectKept(relation: Relation, rules: ColumnRules, listed: readonly string[] | undefined): void {
   const isKept = (name: string): boolean => rules.mask.has(name) || rules.exclude.includes(name);
   const keyOf = (name: string): string => (rules.mask.has(name) ? 'mask' : 'exclude_columns');
-  const differences = [...(relation.untold ?? []), ...(relation.schemaChange ? [relation.schemaChange] : [])];
+  const differences = differencesOf(relation);
   for (const step of differences.flatMap(({ before, after }) => schemaSteps(before, after))) {
     if (step.change !== 'column_renamed' || !isKept(step.from) || isKept(step.to)) continue;
     throw rulesUnusable(rules, relation, {

@@ -2,7 +2,12 @@
 // what it is under was renamed, must not let out what stayed here under its old name: rules are by name.
 import type { Relation } from '../../../core/change.ts';
 import { nameFor } from '../../../core/partitions.ts';
-import { possibleNames, schemaSteps, type ShapeDifference } from '../../../core/schema-change.ts';
+import {
+  differencesOf,
+  possibleNames,
+  schemaSteps,
+  type ShapeDifference,
+} from '../../../core/schema-change.ts';
 import { formatTableName, optionsFor, type TableName } from '../../../core/selection.ts';
 import { rulesUnusable } from '../../../functions/columns/rules.ts';
 import type { SinkSettings, TableOptions } from '../../settings.ts';
@@ -15,8 +20,7 @@ type Naming = Pick<SinkSettings, 'selection' | 'tables'>;
  * of the table's own kept, would go out.
  */
 export function expectKeptByName(logged: Relation, relation: Relation, settings: Naming): void {
-  const { untold = [], schemaChange } = relation;
-  for (const difference of schemaChange ? [...untold, schemaChange] : untold)
+  for (const difference of differencesOf(relation))
     expectKept(relation, difference, { settings, from: formerName(difference, logged, settings) });
 }
 
