@@ -41,7 +41,6 @@ export const isFirstWith = (
   index: number,
 ): boolean => change !== undefined && change.at.commitLsn === commitLsn && change.at.index === index;
 
-/** One thing that differs. */
 /** All that came before a relation's rows and looked otherwise, told or not. */
 export const differencesOf = ({
   untold = [],
@@ -51,6 +50,7 @@ export const differencesOf = ({
   readonly schemaChange?: SchemaChange | undefined;
 }): readonly ShapeDifference[] => (schemaChange ? [...untold, schemaChange] : untold);
 
+/** One thing that differs. */
 export type SchemaStep =
   | { readonly change: 'table_renamed'; readonly from: TableName; readonly to: TableName }
   | { readonly change: 'column_renamed'; readonly from: string; readonly to: string }
