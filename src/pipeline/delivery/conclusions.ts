@@ -43,6 +43,8 @@ export type Concluded = {
   /** How often the route had rested when the request started. */
   readonly startedAt: number;
   readonly startedMs: number;
+  /** Did messages wait for its lane? */
+  readonly isWanted: boolean;
 };
 
 type Failed = { readonly message: Pending; readonly error: DeliveryError };
@@ -81,7 +83,7 @@ export class Conclusions {
   }
 
   /** An answer for each message of the request, in their order. */
-  conclude({ queue, batch, startedAt, startedMs }: Concluded, answers: readonly Answer[]): void {
+  conclude({ queue, batch, startedAt, startedMs, isWanted }: Concluded, answers: readonly Answer[]): void {
     const delivered: Pending[] = [];
     const failed: Failed[] = [];
     let routeError: DeliveryError | undefined;
@@ -101,7 +103,7 @@ export class Conclusions {
       failed.push({ message, error: answer });
       if (answer.scope === 'route' || answer.scope === 'sink') routeError = answer;
     }
-    this.#measure(queue, { startedMs, messages: delivered.length, routeError });
+    this.#measure(queue, { startedMs, messages: delivered.length, routeError, isWanted });
     const wasDown = queue.isDown;
     if (delivered.length > 0 || (routeError === undefined && areAllKnown)) {
       queue.health.succeed(startedAt);
@@ -117,19 +119,20 @@ export class Conclusions {
 
   /** What the request says of how many the route may have in flight, and how many it takes in a second. */
   #measure(
-    { limit, pace, isShortOfLanes }: RouteQueue<Pending>,
+    { limit, pace }: RouteQueue<Pending>,
     request: {
       readonly startedMs: number;
       readonly messages: number;
       readonly routeError: DeliveryError | undefined;
+      readonly isWanted: boolean;
     },
   ): void {
     const nowMs = this.#ports.nowMs();
-    const { startedMs, messages, routeError } = request;
+    const { startedMs, messages, routeError, isWanted } = request;
     if (messages > 0) pace.delivered(messages, nowMs);
     if (routeError?.throttled === true) limit.throttled(pace.throttled(startedMs, nowMs), nowMs);
     else if (messages > 0)
-      limit.answered({ nowMs, tookMs: nowMs - startedMs, isWanted: isShortOfLanes && nowMs >= pace.nextMs });
+      limit.answered({ nowMs, tookMs: nowMs - startedMs, isWanted: isWanted && nowMs >= pace.nextMs });
     else if (routeError !== undefined) limit.failed(startedMs, nowMs);
   }
 

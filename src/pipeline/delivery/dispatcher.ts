@@ -62,6 +62,7 @@ export class Dispatcher {
   #dispatchIsDue = false;
   #stopping = false;
   #lanesInUse = 0;
+  #looks = 0;
   /** Requests in flight, and batches that are being rendered. */
   #atWork = 0;
 
@@ -107,8 +108,9 @@ export class Dispatcher {
     const now = this.#ports.nowMs();
     const { routes } = this.#ports;
     let probeAt = Infinity;
+    this.#looks++;
     const look = (queue: RouteQueue<Pending>): void => {
-      queue.look();
+      queue.look(this.#looks);
       probeAt = Math.min(probeAt, queue.waitsUntilMs(now) ?? Infinity);
     };
     for (const queue of routes.fixed()) {
@@ -119,7 +121,7 @@ export class Dispatcher {
       while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
       look(queue);
     }
-    let free = this.#partial.free(now);
+    let free = this.#partial.free(now, this.#unsettled.room.isCrowded);
     for (const queue of routes.turns.waiting()) {
       if (free <= 0) break;
       if (this.#sendNext(queue, now)) free--;
@@ -242,7 +244,8 @@ export class Dispatcher {
     this.#unsettled.room.inFlight -= batch.length;
     this.#lanesInUse--;
     this.#atWork--;
-    this.#conclusions.conclude({ queue, batch, startedAt, startedMs }, answers);
+    const isWanted = queue.wasShortOfLanes(this.#looks);
+    this.#conclusions.conclude({ queue, batch, startedAt, startedMs, isWanted }, answers);
     this.#ended();
   }
 

@@ -48,18 +48,15 @@ const WAY_BACK = 1.1;
 /** A window tells something of lanes only if a message was waiting for one at so many of its answers. */
 const WANTED_SHARE = 0.8;
 
-/** One window: what was answered in it, from when on it counts. */
+/** What was answered, from when on it counts. */
 class Window {
-  fromMs = 0;
+  fromMs: number;
   answers = 0;
   wanted = 0;
   answerMs = 0;
 
-  open(fromMs: number): void {
+  constructor(fromMs: number) {
     this.fromMs = fromMs;
-    this.answers = 0;
-    this.wanted = 0;
-    this.answerMs = 0;
   }
 }
 
@@ -77,8 +74,8 @@ export type Answered = {
 export class LaneLimit {
   readonly #bounds: LaneBounds;
   #lanes: number;
-  readonly #window = new Window();
-  #isOpen = false;
+  /** Undefined: nothing was answered yet. */
+  #window: Window | undefined;
   /** When the lanes were others last. */
   #changedAtMs = -Infinity;
   #isDoubling = true;
@@ -128,9 +125,8 @@ export class LaneLimit {
   answered({ nowMs, tookMs, isWanted }: Answered): void {
     this.#answeredAtMs = nowMs;
     const window = this.#window;
-    if (!this.#isOpen) {
-      this.#isOpen = true;
-      window.open(nowMs);
+    if (window === undefined) {
+      this.#window = new Window(nowMs);
       return;
     }
     // What is answered of before tells of the lanes of before.
@@ -145,7 +141,7 @@ export class LaneLimit {
       window.answerMs / window.answers,
     );
     if (window.answers < this.#lanes || nowMs - window.fromMs < leastMs) return;
-    this.#close(nowMs);
+    this.#close(window, nowMs);
   }
 
   /** The destination takes less than it is given: it gets this share. */
@@ -167,8 +163,7 @@ export class LaneLimit {
     this.#set(this.#lanes, nowMs);
   }
 
-  #close(nowMs: number): void {
-    const { answers, wanted, answerMs } = this.#window;
+  #close({ answers, wanted, answerMs }: Window, nowMs: number): void {
     this.#answerMs = answerMs / answers;
     this.#isLimiting = wanted >= answers * WANTED_SHARE;
     this.#unqueuedMs = Math.min(this.#unqueuedMs, this.#answerMs);
@@ -176,7 +171,7 @@ export class LaneLimit {
       // It says nothing of lanes, and what was asked was of another load.
       if (this.#before !== undefined) this.#lanes = this.#before.lanes;
       this.#before = undefined;
-      this.#window.open(nowMs);
+      this.#window = new Window(nowMs);
       return;
     }
     const before = this.#hear();
@@ -244,6 +239,6 @@ export class LaneLimit {
     const before = this.#lanes;
     this.#lanes = Math.max(first, Math.min(most, Math.floor(this.#ceiling), Math.round(lanes)));
     if (this.#lanes !== before) this.#changedAtMs = nowMs;
-    this.#window.open(nowMs);
+    this.#window &&= new Window(nowMs);
   }
 }

@@ -3,6 +3,8 @@
 
 /** Few enough that the rest fills while they are answered. */
 export const MAX_PARTIAL = 32;
+/** Where there is hardly room for more routes, little is read, and the rest does not fill. More of them share turns of the event loop. */
+export const MAX_PARTIAL_CROWDED = 128;
 /**
  * One that is not answered by then does not count: the destination is far, or hangs, and nobody waits for it. So at least 1,280 of them
  * begin in a second, whatever the answers take.
@@ -16,13 +18,13 @@ export class PartialRequests {
   /** Oldest first. */
   readonly #counted = new Set<PartialRequest>();
 
-  /** How many more may go now. */
-  free(nowMs: number): number {
+  /** How many more may go now. `isCrowded`: is there hardly room for more routes? */
+  free(nowMs: number, isCrowded = false): number {
     for (const request of this.#counted) {
       if (nowMs - request.startedMs < COUNTED_MS) break;
       this.#counted.delete(request);
     }
-    return MAX_PARTIAL - this.#counted.size;
+    return (isCrowded ? MAX_PARTIAL_CROWDED : MAX_PARTIAL) - this.#counted.size;
   }
 
   started(startedMs: number): PartialRequest {

@@ -15,6 +15,8 @@ const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 const RESUME_SHARE = 0.75;
 /** Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. */
 export const MAX_ROUTES_BY_ROW = 1000;
+/** From this share of them on there is hardly room for more. */
+const CROWDED_SHARE = 0.9;
 /** Of each of them in memory, where they share the room evenly. */
 const MESSAGES_PER_ROUTE = 10;
 /**
@@ -172,6 +174,11 @@ export class Room {
     if (this.#isFixed) return this.#maxBuffered;
     const underWay = this.inFlight + this.held;
     return underWay + Math.max(underWay, this.#maxBuffered) + this.held * HELD_BACK;
+  }
+
+  /** Is there hardly room for more routes? */
+  get isCrowded(): boolean {
+    return this.#routesByRow >= MAX_ROUTES_BY_ROW * CROWDED_SHARE;
   }
 
   isFull(): boolean {

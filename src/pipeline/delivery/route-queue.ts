@@ -6,7 +6,8 @@ import { LaneLimit } from './lane-limit.ts';
 import { Pace } from './pace.ts';
 import { RouteHealth } from './route-health.ts';
 
-const FIRST_PLACES = 16;
+/** Thousands of routes that rows decide open in a second for a message or two. */
+const FIRST_PLACES = 2;
 
 /** A first-in-first-out queue whose head can also be pushed back: a ring, so that nothing moves where as many come as go. */
 class ReadyQueue<Message> {
@@ -62,8 +63,11 @@ class ReadyQueue<Message> {
   }
 }
 
-const emptyPlaces = <Message>(count: number): (Message | undefined)[] =>
-  Array.from<Message | undefined>({ length: count }).fill(undefined);
+function emptyPlaces<Message>(count: number): (Message | undefined)[] {
+  const places: (Message | undefined)[] = [];
+  for (let i = 0; i < count; i++) places.push(undefined);
+  return places;
+}
 
 /** A lane is one of a route's requests in flight. */
 export class RouteQueue<Message> {
@@ -73,8 +77,8 @@ export class RouteQueue<Message> {
   readonly limit: LaneLimit;
   readonly pace = new Pace();
   lanesInUse = 0;
-  /** Did messages wait for a lane, when all that may be sent had been? */
-  isShortOfLanes = false;
+  /** The last look at which messages waited for a lane, when all that may be sent had been. */
+  #shortAtLook = Number.NaN;
   /** Messages in them. */
   inFlight = 0;
   /** Messages that are on their way there, parked ones too. */
@@ -118,9 +122,14 @@ export class RouteQueue<Message> {
     return this.lanesInUse + this.restingLanes < this.lanes && nowMs >= this.pace.nextMs;
   }
 
-  /** All that may be sent has been. */
-  look(): void {
-    this.isShortOfLanes = this.ready.length > 0 && this.lanesInUse + this.restingLanes >= this.lanes;
+  /** All that may be sent has been, at this of all the looks at the sink's routes. */
+  look(look: number): void {
+    const isShort = this.ready.length > 0 && this.lanesInUse + this.restingLanes >= this.lanes;
+    this.#shortAtLook = isShort ? look : Number.NaN;
+  }
+  /** Did messages wait for a lane at this look? A route whose turn did not come was not seen: they waited for that. */
+  wasShortOfLanes(look: number): boolean {
+    return this.#shortAtLook === look;
   }
 
   /** Undefined: nothing waits for its time alone: what else it waits for will tell. */

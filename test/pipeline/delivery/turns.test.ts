@@ -1,7 +1,12 @@
 // Whose turn it is among hundreds of routes that rows have opened: full requests go at once, others a few at a time while they fill.
 import { expect, test } from 'vitest';
-import { COUNTED_MS, MAX_PARTIAL } from '../../../src/pipeline/delivery/partial-requests.ts';
+import {
+  COUNTED_MS,
+  MAX_PARTIAL,
+  MAX_PARTIAL_CROWDED,
+} from '../../../src/pipeline/delivery/partial-requests.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
+import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
 import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import {
@@ -55,6 +60,24 @@ test('of hundreds of routes with a row each a few are sent to, and the others fi
   await waitFor(() => h.endpoint.batches.length > MAX_PARTIAL, 'the next request');
   expect(h.sizes().at(-1)).toBe(2);
   await h.dispatcher.stop(0);
+});
+
+test('where there is hardly room for more routes the others do not fill, and more are sent to', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) h.send(`r${i}`);
+  h.dispatcher.dispatch();
+  expect(h.endpoint.batches).toHaveLength(MAX_PARTIAL_CROWDED);
+  await h.dispatcher.stop(0);
+});
+
+test('messages of a route that was not looked at wait for its turn, not for a lane', () => {
+  const h = harness({ hold: true });
+  h.send('r0');
+  const queue = h.delivery.routes.queueByRow('r0', BY) as RouteQueue<Pending>;
+  queue.lanesInUse = queue.lanes;
+  queue.look(1);
+  expect(queue.wasShortOfLanes(1)).toBe(true);
+  expect(queue.wasShortOfLanes(2)).toBe(false);
 });
 
 test('a full request never waits for those that are not', async () => {
