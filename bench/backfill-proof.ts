@@ -3,7 +3,6 @@
 // stale, or read twice too often.
 import { parseArgs } from 'node:util';
 import { startService, type ServiceProcess } from '../test/support/service.ts';
-import { waitFor } from '../test/support/wait.ts';
 import { cpuUsOf, peakRssMiBOf } from './process-figures.ts';
 import { startConsumer, type Consumer } from './proof/consumer.ts';
 import { loggedRows } from './proof/logged-rows.ts';
@@ -18,8 +17,6 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '1000' },
     /** Seconds from the moment when it streams to the next kill. */
     kill: { type: 'string', default: '20' },
-    /** Seconds for which latencies are taken without a backfill. */
-    seconds: { type: 'string', default: '30' },
     workers: { type: 'string', default: '4' },
     /** Live changes do not go first. */
     'full-speed': { type: 'boolean', default: false },
@@ -30,10 +27,14 @@ const { values } = parseArgs({
 const rows = Number(values.rows);
 const changesPerSecond = Number(values.rate);
 const MOST_TWICE = 0.005;
-const TIMEOUT_MS = 1_800_000;
 const ROWS_AT_ONCE = 100_000;
 const STANDSTILL_MS = 20_000;
+const WARM_MS = 15_000;
 const WINDOW_MS = 3_000;
+/** Windows in turn: beside what is read, and without it; and how long each begins. */
+const WINDOWS_BESIDE = 4;
+const WINDOWS_WITHOUT = 3;
+const SETTLING_MS = 2_000;
 
 type Progress = {
   readonly id: string;
@@ -58,7 +59,10 @@ async function fill(bench: Workbench): Promise<Database> {
 }
 
 /** The sink `rows` gets what is read; another one changes alone. */
-const configOf = ({ port, name }: Database, consumer: Consumer, sinks: readonly string[]): string => `
+const configOf = (
+  { port, name }: Database,
+  sinks: readonly { readonly name: string; readonly url: string }[],
+): string => `
 databases:
   - { name: bench, hostname: 127.0.0.1, port: ${port}, database: ${name}, username: postgres, password: postgres,
       slot: { name: ${name}, create_if_not_exists: true }, publication: { name: ${name}, create_if_not_exists: true } }
@@ -67,8 +71,8 @@ ${sinks
   .map(
     (
       sink,
-    ) => `  - { name: ${sink}, database: bench, source: { include_tables: [public.t] }, backfill: { reads: ${sink === 'rows'} },
-      destination: { type: sqs, queue_name: ${sink}.fifo, region: us-east-1, emulator_base_url: "${consumer.url}" } }`,
+    ) => `  - { name: ${sink.name}, database: bench, source: { include_tables: [public.t] }, backfill: { reads: ${sink.name === 'rows'} },
+      destination: { type: sqs, queue_name: ${sink.name}.fifo, region: us-east-1, emulator_base_url: "${sink.url}" } }`,
   )
   .join('\n')}
 api: { listen: "127.0.0.1:0" }
@@ -97,15 +101,14 @@ async function progressOf(service: ServiceProcess, id: string): Promise<Progress
   return progress;
 }
 
-const completed = (service: ServiceProcess, id: string): Promise<Progress> =>
-  waitFor(
-    async () => {
-      const progress = await progressOf(service, id);
-      return progress.state === 'completed' && progress;
-    },
-    'the backfill to complete',
-    TIMEOUT_MS,
-  );
+async function move(service: ServiceProcess, id: string, verb: 'pause' | 'resume'): Promise<void> {
+  const answer = await fetch(`${await api(service)}/${id}/${verb}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  if (!answer.ok) throw new Error(`${verb}: ${await answer.text()}`);
+}
 
 /** Until the consumer has what the table has, or nothing new comes any more; answers how many rows it has otherwise. */
 async function compared(consumer: Consumer, { url }: Database): Promise<number> {
@@ -122,7 +125,7 @@ async function underKills(bench: Workbench): Promise<void> {
   const database = await fill(bench);
   const consumer = await startConsumer(bench, 'rows.fifo', rows);
   const directory = bench.newDirectory();
-  const config = configOf(database, consumer, ['rows']);
+  const config = configOf(database, [{ name: 'rows', url: consumer.url }]);
   const start = async (): Promise<ServiceProcess> => {
     const started = startService({ directory: directory.path, config, main: BUILT_MAIN });
     await started.ready();
@@ -196,59 +199,75 @@ async function underKills(bench: Workbench): Promise<void> {
   await database.drop();
 }
 
-/** Medians over windows: on a machine that does other things, too, one of them says little. In milliseconds. */
-type Latencies = {
-  readonly windows: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
-};
+type Latency = { readonly p50: number; readonly p99: number; readonly max: number };
+type Latencies = Latency & { readonly windows: number };
 
-async function latenciesUntil(consumer: Consumer, isOver: () => Promise<boolean>): Promise<Latencies> {
-  const windows: { readonly p50: number; readonly p99: number; readonly max: number }[] = [];
-  await consumer.figures();
-  do {
-    await pause(WINDOW_MS);
-    const { latency } = await consumer.figures();
-    if (latency !== undefined) windows.push(latency);
-  } while (!(await isOver()));
-  const middle = (figure: 'p50' | 'p99' | 'max'): number =>
+/** Medians over windows: on a machine that does other things, too, one of them says little. In milliseconds. */
+function medians(windows: readonly Latency[]): Latencies {
+  const middle = (figure: keyof Latency): number =>
     windows.map((window) => window[figure]).toSorted((a, b) => a - b)[Math.floor(windows.length / 2)]!;
   return { windows: windows.length, p50: middle('p50'), p99: middle('p99'), max: middle('max') };
 }
 
 const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 
-/** Of live changes of the first sink: without a backfill, and while one reads for the sink `rows`, itself or another one. */
+/** Windows of what came, until there are so many, or it is over. What has just begun says nothing. */
+async function watch(
+  consumer: Consumer,
+  most: number,
+  isOver: () => Promise<boolean> = async () => false,
+): Promise<readonly Latency[]> {
+  await pause(SETTLING_MS);
+  await consumer.figures();
+  const windows: Latency[] = [];
+  while (windows.length < most && !(await isOver())) {
+    await pause(WINDOW_MS);
+    const { latency } = await consumer.figures();
+    if (latency !== undefined) windows.push(latency);
+  }
+  return windows;
+}
+
+/**
+ * Of live changes of the first sink: while a backfill reads for the sink `rows`, itself or another one, and while it is paused, in turn: what
+ * else the machine does is beside both.
+ */
 async function latencies(bench: Workbench, sinks: readonly string[]): Promise<void> {
   const database = await fill(bench);
   const directory = bench.newDirectory();
-  const consumer = await startConsumer(bench, `${sinks[0]}.fifo`, rows);
+  const consumers = await Promise.all(sinks.map((sink) => startConsumer(bench, `${sink}.fifo`, rows)));
+  const consumer = consumers[0]!;
   const service = startService({
     directory: directory.path,
-    config: configOf(database, consumer, sinks),
+    config: configOf(
+      database,
+      sinks.map((name, i) => ({ name, url: consumers[i]!.url })),
+    ),
     main: BUILT_MAIN,
   });
   bench.onEnd(() => service.kill());
   await service.ready();
   const writers = await startWriters({ url: database.url, rows, changesPerSecond });
-  await pause(5_000);
-  const quiet = (): Promise<Latencies> => {
-    const untilMs = performance.now() + Number(values.seconds) * 1000;
-    return latenciesUntil(consumer, async () => performance.now() >= untilMs);
-  };
-  const before = await quiet();
-  const beganMs = performance.now();
+  await pause(WARM_MS);
+  const without: Latency[] = [];
+  const beside: Latency[] = [];
   const id = await begin(service, { givesWay: !values['full-speed'] });
-  const during = await latenciesUntil(
-    consumer,
-    async () => (await progressOf(service, id)).state === 'completed',
-  );
-  const { rows_appended: appended } = await completed(service, id);
-  const seconds = (performance.now() - beganMs) / 1000;
-  await pause(5_000);
-  const after = await quiet();
+  const isCompleted = async (): Promise<boolean> => (await progressOf(service, id)).state === 'completed';
+  let readMs = 0;
+  let isOver = false;
+  while (!isOver) {
+    const fromMs = performance.now();
+    beside.push(...(await watch(consumer, WINDOWS_BESIDE, isCompleted)));
+    readMs += performance.now() - fromMs;
+    isOver = await isCompleted();
+    if (!isOver) await move(service, id, 'pause');
+    without.push(...(await watch(consumer, WINDOWS_WITHOUT)));
+    if (!isOver) await move(service, id, 'resume');
+  }
+  const { rows_appended: appended } = await progressOf(service, id);
   const { lateMs } = await writers.stop();
+  if (beside.length === 0) throw new Error(`it has read too soon: more rows than ${rows} (--rows) tell more`);
+  const [during, otherwise] = [medians(beside), medians(without)];
   console.log(
     JSON.stringify(
       {
@@ -256,14 +275,13 @@ async function latencies(bench: Workbench, sinks: readonly string[]): Promise<vo
         workers: values.workers,
         sinks,
         rows,
-        seconds,
-        rowsPerSecond: appended / seconds,
+        seconds: readMs / 1000,
+        rowsPerSecond: (appended * 1000) / readMs,
         givesWay: !values['full-speed'],
-        before,
-        during,
-        after,
+        beside: during,
+        without: otherwise,
         writerLateMs: lateMs,
-        ratio: during.p99 / ((before.p99 + after.p99) / 2),
+        ratio: during.p99 / otherwise.p99,
       },
       undefined,
       1,

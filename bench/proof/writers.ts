@@ -27,7 +27,8 @@ export async function startWriters(what: {
     await client.connect();
     const any = (): number => 1 + writer + WRITERS * Math.floor((Math.random() * rows) / WRITERS - 1e-9);
     const deleted: number[] = [];
-    const startMs = performance.now();
+    // They take turns, as those of an application do.
+    const startMs = performance.now() + (writer * intervalMs) / WRITERS;
     for (let i = 1; !stopping.signal.aborted; i++) {
       const dueMs = startMs + i * intervalMs;
       const waitMs = dueMs - performance.now();

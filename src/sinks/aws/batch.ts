@@ -26,7 +26,9 @@ export function messageLimit(said: unknown): number | undefined {
 /** What AWS took in one request before August 2025, and what some emulators still do. */
 export const FORMER_MAX_BATCH_BYTES = 262_144;
 
-/** A larger buffer is not kept for the next request: 32 of them would be held for nothing. */
+/** There may be as many as lanes: room for ten ordinary messages. */
+const BODY_BYTES = 16 * 1024;
+/** A larger buffer is not kept for the next request: hundreds of them would be held for nothing. */
 const MAX_KEPT_BYTES = 256 * 1024;
 
 /** A head fits as a rule, and is then sent with its body in one write. */
@@ -105,7 +107,7 @@ export class BatchParts<Encoded> {
 
   /** A buffer for a body, with room for the head before it. */
   takeWriter(): ByteWriter {
-    const writer = this.#free.pop() ?? new ByteWriter();
+    const writer = this.#free.pop() ?? new ByteWriter(BODY_BYTES);
     writer.reset();
     writer.length = HEAD_ROOM_BYTES;
     return writer;

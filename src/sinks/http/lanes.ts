@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 const MOST_LANES = 1024;
-export const DEFAULT_LANES = 512;
+export const DEFAULT_LANES = 640;
 export const DEFAULT_LANES_MIN = 8;
 
 /** Keys of a destination; `route`: what it delivers to. */

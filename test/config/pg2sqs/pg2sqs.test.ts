@@ -215,7 +215,7 @@ describe('values', () => {
     const { settings } = await load({});
     expect(settings.sinks[0]).not.toHaveProperty('maxRetryCount');
     expect(settings.sinks[0]).not.toHaveProperty('maxBuffered');
-    expect(settings.sinks[0]?.destination.config).toMatchObject({ lanes: 512 });
+    expect(settings.sinks[0]?.destination.config).toMatchObject({ lanes: 640 });
   });
 
   test('certificates make TLS verify everything', async () => {

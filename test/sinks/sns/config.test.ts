@@ -20,7 +20,7 @@ test('a topic is enough; the rest has defaults', () => {
     create_if_not_exists: false,
     message_attributes: false,
     use_task_role: false,
-    lanes: 512,
+    lanes: 640,
     lanes_min: 8,
     timeout: 10_000,
   });
