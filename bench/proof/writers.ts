@@ -22,13 +22,15 @@ export async function startWriters(what: {
   const intervalMs = (1000 * CHANGES * WRITERS) / changesPerSecond;
   let changes = 0;
   let lateMs = 0;
+  const clients = Array.from({ length: WRITERS }, () => new Client({ connectionString: url }));
+  await Promise.all(clients.map((client) => client.connect()));
+  const beganMs = performance.now();
   const write = async (writer: number): Promise<void> => {
-    const client = new Client({ connectionString: url });
-    await client.connect();
+    const client = clients[writer]!;
     const any = (): number => 1 + writer + WRITERS * Math.floor((Math.random() * rows) / WRITERS - 1e-9);
     const deleted: number[] = [];
     // They take turns, as those of an application do.
-    const startMs = performance.now() + (writer * intervalMs) / WRITERS;
+    const startMs = beganMs + (writer * intervalMs) / WRITERS;
     for (let i = 1; !stopping.signal.aborted; i++) {
       const dueMs = startMs + i * intervalMs;
       const waitMs = dueMs - performance.now();

@@ -121,7 +121,9 @@ export class Dispatcher {
       while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
       look(queue);
     }
-    let free = this.#partial.free(now, this.#unsettled.room.isCrowded);
+    // Full ones find a lane, however long the answers take.
+    const mayCrowd = this.#lanesInUse < MAX_LANES / 2;
+    let free = this.#partial.free(now, mayCrowd && this.#unsettled.room.isCrowded);
     for (const queue of routes.turns.waiting()) {
       if (free <= 0) break;
       if (this.#sendNext(queue, now)) free--;

@@ -50,14 +50,10 @@ const WANTED_SHARE = 0.8;
 
 /** What was answered, from when on it counts. */
 class Window {
-  fromMs: number;
+  fromMs = 0;
   answers = 0;
   wanted = 0;
   answerMs = 0;
-
-  constructor(fromMs: number) {
-    this.fromMs = fromMs;
-  }
 }
 
 export type LaneBounds = { readonly first: number; readonly most: number };
@@ -126,7 +122,7 @@ export class LaneLimit {
     this.#answeredAtMs = nowMs;
     const window = this.#window;
     if (window === undefined) {
-      this.#window = new Window(nowMs);
+      this.#window = new Window();
       return;
     }
     // What is answered of before tells of the lanes of before.
@@ -171,7 +167,7 @@ export class LaneLimit {
       // It says nothing of lanes, and what was asked was of another load.
       if (this.#before !== undefined) this.#lanes = this.#before.lanes;
       this.#before = undefined;
-      this.#window = new Window(nowMs);
+      this.#window = new Window();
       return;
     }
     const before = this.#hear();
@@ -239,6 +235,6 @@ export class LaneLimit {
     const before = this.#lanes;
     this.#lanes = Math.max(first, Math.min(most, Math.floor(this.#ceiling), Math.round(lanes)));
     if (this.#lanes !== before) this.#changedAtMs = nowMs;
-    this.#window &&= new Window(nowMs);
+    this.#window &&= new Window();
   }
 }

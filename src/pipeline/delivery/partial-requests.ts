@@ -3,7 +3,7 @@
 
 /** Few enough that the rest fills while they are answered. */
 export const MAX_PARTIAL = 32;
-/** Where there is hardly room for more routes, little is read, and the rest does not fill. More of them share turns of the event loop. */
+/** Where messages are on their way to nearly as many routes as may be open, the rest hardly fills. More of them share turns of the event loop. */
 export const MAX_PARTIAL_CROWDED = 128;
 /**
  * One that is not answered by then does not count: the destination is far, or hangs, and nobody waits for it. So at least 1,280 of them
@@ -19,7 +19,7 @@ export class PartialRequests {
   readonly #counted = new Set<PartialRequest>();
 
   /** How many more may go now. `isCrowded`: is there hardly room for more routes? */
-  free(nowMs: number, isCrowded = false): number {
+  free(nowMs: number, isCrowded: boolean): number {
     for (const request of this.#counted) {
       if (nowMs - request.startedMs < COUNTED_MS) break;
       this.#counted.delete(request);

@@ -77,8 +77,8 @@ export class RouteQueue<Message> {
   readonly limit: LaneLimit;
   readonly pace = new Pace();
   lanesInUse = 0;
-  /** The last look at which messages waited for a lane, when all that may be sent had been. */
-  #shortAtLook = Number.NaN;
+  /** The last look at which messages waited for a lane, when all that may be sent had been; 0: at none. */
+  #shortAtLook = 0;
   /** Messages in them. */
   inFlight = 0;
   /** Messages that are on their way there, parked ones too. */
@@ -125,7 +125,7 @@ export class RouteQueue<Message> {
   /** All that may be sent has been, at this of all the looks at the sink's routes. */
   look(look: number): void {
     const isShort = this.ready.length > 0 && this.lanesInUse + this.restingLanes >= this.lanes;
-    this.#shortAtLook = isShort ? look : Number.NaN;
+    this.#shortAtLook = isShort ? look : 0;
   }
   /** Did messages wait for a lane at this look? A route whose turn did not come was not seen: they waited for that. */
   wasShortOfLanes(look: number): boolean {

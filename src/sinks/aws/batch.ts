@@ -26,10 +26,11 @@ export function messageLimit(said: unknown): number | undefined {
 /** What AWS took in one request before August 2025, and what some emulators still do. */
 export const FORMER_MAX_BATCH_BYTES = 262_144;
 
-/** There may be as many as lanes: room for ten ordinary messages. */
+/** Room for ten ordinary messages: there may be as many as lanes. */
 const BODY_BYTES = 16 * 1024;
-/** A larger buffer is not kept for the next request: hundreds of them would be held for nothing. */
+/** A larger buffer is not kept for the next request, nor are more than these bytes of them. */
 const MAX_KEPT_BYTES = 256 * 1024;
+const MAX_ALL_KEPT_BYTES = 16 * 1024 * 1024;
 
 /** A head fits as a rule, and is then sent with its body in one write. */
 const HEAD_ROOM_BYTES = 2048;
@@ -53,6 +54,7 @@ export class BatchParts<Encoded> {
   readonly #attributes: MessageAttributes<Encoded> | undefined;
   readonly #tags = new EntryTags();
   readonly #free: ByteWriter[] = [];
+  #freeBytes = 0;
 
   constructor(options: BatchOptions, encodeAttributes: (attributes: AttributeList) => Encoded) {
     this.#options = options;
@@ -107,7 +109,9 @@ export class BatchParts<Encoded> {
 
   /** A buffer for a body, with room for the head before it. */
   takeWriter(): ByteWriter {
-    const writer = this.#free.pop() ?? new ByteWriter(BODY_BYTES);
+    const free = this.#free.pop();
+    this.#freeBytes -= free?.buffer.length ?? 0;
+    const writer = free ?? new ByteWriter(BODY_BYTES);
     writer.reset();
     writer.length = HEAD_ROOM_BYTES;
     return writer;
@@ -121,6 +125,9 @@ export class BatchParts<Encoded> {
   }
 
   #release(writer: ByteWriter): void {
-    if (writer.buffer.length <= MAX_KEPT_BYTES) this.#free.push(writer);
+    const bytes = writer.buffer.length;
+    if (bytes > MAX_KEPT_BYTES || this.#freeBytes + bytes > MAX_ALL_KEPT_BYTES) return;
+    this.#free.push(writer);
+    this.#freeBytes += bytes;
   }
 }

@@ -1,5 +1,6 @@
 // Whose turn it is among hundreds of routes that rows have opened: full requests go at once, others a few at a time while they fill.
 import { expect, test } from 'vitest';
+import { MAX_LANES } from '../../../src/pipeline/delivery/dispatcher.ts';
 import {
   COUNTED_MS,
   MAX_PARTIAL,
@@ -62,13 +63,67 @@ test('of hundreds of routes with a row each a few are sent to, and the others fi
   await h.dispatcher.stop(0);
 });
 
-test('where there is hardly room for more routes the others do not fill, and more are sent to', async () => {
+test.each([
+  [0.9 * MAX_ROUTES_BY_ROW, MAX_PARTIAL_CROWDED],
+  [0.9 * MAX_ROUTES_BY_ROW - 1, MAX_PARTIAL],
+])('with messages on their way to %i routes %i are sent to at once', async (routes, sent) => {
   const h = harness({ hold: true });
-  for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) h.send(`r${i}`);
+  for (let i = 0; i < routes; i++) h.send(`r${i}`);
   h.dispatcher.dispatch();
-  expect(h.endpoint.batches).toHaveLength(MAX_PARTIAL_CROWDED);
+  expect(h.endpoint.batches).toHaveLength(sent);
   await h.dispatcher.stop(0);
 });
+
+test('where answers take long, routes with few messages leave lanes for full requests', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) h.send(`r${i}`);
+  const sentAfter = (turns: number): number => {
+    for (let turn = 0; turn < turns; turn++) {
+      h.clock.ms += COUNTED_MS;
+      h.dispatcher.dispatch();
+    }
+    return h.endpoint.batches.length;
+  };
+  expect(sentAfter(4)).toBe(MAX_LANES / 2);
+  expect(sentAfter(4)).toBe(MAX_LANES / 2 + 4 * MAX_PARTIAL);
+  await h.dispatcher.stop(0);
+});
+
+test('routes whose turn has not come are sent to when the requests before them have waited for long', async () => {
+  const delivery = createDelivery({ maxBuffered: undefined, maxParked: 100_000 });
+  const endpoint = new Endpoint({ hold: true });
+  const dispatcher = createDispatcher(delivery, endpoint);
+  for (let i = 0; i < 100; i++) {
+    const message = pendingMessage(delivery, {
+      routeQueue: delivery.routes.queueByRow(`r${i}`, BY) as RouteQueue<Pending>,
+    });
+    message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
+    delivery.unsettled.enter(message);
+  }
+  dispatcher.dispatch();
+  await waitFor(() => endpoint.batches.length === 100, 'all of them to be sent to');
+  await dispatcher.stop(0);
+});
+
+test.each([
+  [1, true],
+  [2, false],
+])(
+  'an answer says whether messages waited for its lane at the last of %i looks: %s',
+  async (looks, isWanted) => {
+    const h = harness({ hold: true });
+    h.send('busy', 45);
+    for (let i = 0; i < MAX_PARTIAL + 1; i++) h.send(`r${i}`);
+    const { limit } = h.delivery.routes.queueByRow('busy', BY) as RouteQueue<Pending>;
+    const wanted: boolean[] = [];
+    limit.answered = (answer) => void wanted.push(answer.isWanted);
+    for (let look = 0; look < looks; look++) h.dispatcher.dispatch();
+    h.endpoint.held.shift()!();
+    await waitFor(() => wanted.length > 0, 'its answer');
+    expect(wanted).toEqual([isWanted]);
+    await h.dispatcher.stop(0);
+  },
+);
 
 test('messages of a route that was not looked at wait for its turn, not for a lane', () => {
   const h = harness({ hold: true });
@@ -78,6 +133,9 @@ test('messages of a route that was not looked at wait for its turn, not for a la
   queue.look(1);
   expect(queue.wasShortOfLanes(1)).toBe(true);
   expect(queue.wasShortOfLanes(2)).toBe(false);
+  queue.lanesInUse = 0;
+  queue.look(3);
+  expect(queue.wasShortOfLanes(3)).toBe(false);
 });
 
 test('a full request never waits for those that are not', async () => {
