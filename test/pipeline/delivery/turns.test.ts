@@ -101,6 +101,7 @@ test('routes whose turn has not come are sent to when the requests before them h
     delivery.unsettled.enter(message);
   }
   dispatcher.dispatch();
+  expect(endpoint.batches).toHaveLength(MAX_PARTIAL);
   await waitFor(() => endpoint.batches.length === 100, 'all of them to be sent to');
   await dispatcher.stop(0);
 });
