@@ -173,7 +173,11 @@ async function follow(block: PageBlock, reader: Reader): Promise<void> {
     case 'sql superuser':
     case 'sql owner':
       await query(block.text, role);
-      if (block.text.startsWith('INSERT')) await waitFor(() => proxy.counts.accepted === 1, 'the message');
+      if (block.text.startsWith('INSERT')) {
+        await waitFor(() => proxy.counts.accepted === 1, 'the message');
+        // Who asks how it stands has read the message first; what is told is at most half a second old.
+        await waitFor(async () => (await shell('tailrace status')).stdout.includes(' ms'), 'its latency');
+      }
       if (block.text.includes('ALTER SYSTEM')) await restart();
       return;
     case 'sh': {
