@@ -10,9 +10,12 @@ const LATENCY_SECONDS_MS = 10 * SECOND_MS;
 /** Of each unit so much is still told in the smaller one. */
 const KEPT = 2;
 
-/** `0.4 ms`, `12.3 s`, `5.6 min`, `3.2 h`, `4.0 d`. */
+/**
+ * `0.4 ms`, `12.3 s`, `5.6 min`, `3.2 h`, `4.0 d`. What two clocks say may be less than nothing, as where one of them counts whole
+ * milliseconds: `0.0 ms`.
+ */
 export const latencyText = (ms: number): string =>
-  ms < LATENCY_SECONDS_MS ? `${ms.toFixed(1)} ms` : ageText(ms / SECOND_MS);
+  ms < LATENCY_SECONDS_MS ? `${Math.max(0, ms).toFixed(1)} ms` : ageText(ms / SECOND_MS);
 
 /** Of times that are known to the millisecond only. */
 export function wholeLatencyText(ms: number): string {

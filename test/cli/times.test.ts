@@ -11,6 +11,7 @@ test.each([
   [333_019.5, '5.6 min', '5.6 min'],
   [7_200_000, '2.0 h', '2.0 h'],
   [172_800_000, '2.0 d', '2.0 d'],
+  [-0.4, '0.0 ms', '< 1 ms'],
 ])('a latency of %d ms is %s, or %s where no parts of a millisecond are known', (ms, fine, whole) => {
   expect([latencyText(ms), wholeLatencyText(ms)]).toEqual([fine, whole]);
 });
