@@ -5,8 +5,9 @@
 // come first: that is no loss, the time is theirs instead of its own. One that is behind for another reason is not waited for, and one
 // that is far from the others reads alone: nothing is kept for it.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ByteWriter } from '../core/byte-writer.ts';
+import type { ByteWriter } from '../core/byte-writer.ts';
 import { spareMs, steadyMs } from '../core/clock.ts';
+import { SpareWriters } from '../core/spare-writers.ts';
 import type { Kept, LogBlock } from './block.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
@@ -59,8 +60,7 @@ export class SharedBlocks {
   readonly #readers = new Set<SharedReader>();
   /** By the offset of their headers, the one that came first at the front. */
   readonly #kept = new Map<number, KeptBlock>();
-  readonly #free: ByteWriter[] = [];
-  #freeBytes = 0;
+  readonly #writers = new SpareWriters({ initial: WRITER_BYTES, all: MAX_FREE_BYTES });
   #bytes = 0;
 
   constructor(maxBytes = MAX_KEPT_BYTES, ports = PORTS) {
@@ -89,8 +89,7 @@ export class SharedBlocks {
     this.#readers.delete(reader);
     if (this.#readers.size > 1) return;
     for (const kept of this.#kept.values()) this.#drop(kept);
-    this.#free.length = 0;
-    this.#freeBytes = 0;
+    this.#writers.clear();
   }
 
   /**
@@ -145,7 +144,7 @@ export class SharedBlocks {
     for (const { offset } of this.#readers) if (offset <= at && at - offset < NEAR_BYTES) awaited++;
     if (awaited < 2) return block;
     const kept = new KeptBlock(block, at, awaited, {
-      takeWriter: () => this.#takeFree() ?? new ByteWriter(WRITER_BYTES),
+      takeWriter: () => this.#writers.take(),
       grow: (by) => this.#grow(kept, by),
     });
     reader.inHand = kept;
@@ -162,22 +161,8 @@ export class SharedBlocks {
     reader.offset = next;
     reader.movedMs = this.#ports.nowMs();
     if (kept === undefined || --kept.awaited > 0 || kept.inHand > 0) return;
-    for (const writer of kept.writers) this.#giveBack(writer);
+    for (const writer of kept.writers) this.#writers.giveBack(writer);
     this.#drop(kept);
-  }
-
-  #giveBack(writer: ByteWriter): void {
-    const bytes = writer.buffer.length;
-    if (this.#freeBytes + bytes > MAX_FREE_BYTES) return;
-    writer.reset();
-    this.#free.push(writer);
-    this.#freeBytes += bytes;
-  }
-
-  #takeFree(): ByteWriter | undefined {
-    const writer = this.#free.pop();
-    if (writer !== undefined) this.#freeBytes -= writer.buffer.length;
-    return writer;
   }
 
   /** Makes room where it is needed. Who has such a block in hand goes on with it: it is not used again. */

@@ -1,6 +1,7 @@
 // What SQS' and SNS' batch calls have in common: limits of a batch, sizes and ids of messages, buffers of requests.
-import { ByteWriter } from '../../core/byte-writer.ts';
+import type { ByteWriter } from '../../core/byte-writer.ts';
 import type { Message } from '../../core/message.ts';
+import { SpareWriters } from '../../core/spare-writers.ts';
 import { attributesOf, KEY_NAME, MessageAttributes, type AttributeList } from './attributes.ts';
 import { EntryTags, type EntryTag } from './entry-ids.ts';
 import { fifoId } from './ids.ts';
@@ -53,8 +54,11 @@ export class BatchParts<Encoded> {
   readonly #options: BatchOptions;
   readonly #attributes: MessageAttributes<Encoded> | undefined;
   readonly #tags = new EntryTags();
-  readonly #free: ByteWriter[] = [];
-  #freeBytes = 0;
+  readonly #bodies = new SpareWriters({
+    initial: BODY_BYTES,
+    each: MAX_KEPT_BYTES,
+    all: MAX_ALL_KEPT_BYTES,
+  });
 
   constructor(options: BatchOptions, encodeAttributes: (attributes: AttributeList) => Encoded) {
     this.#options = options;
@@ -109,10 +113,7 @@ export class BatchParts<Encoded> {
 
   /** A buffer for a body, with room for the head before it. */
   takeWriter(): ByteWriter {
-    const free = this.#free.pop();
-    this.#freeBytes -= free?.buffer.length ?? 0;
-    const writer = free ?? new ByteWriter(BODY_BYTES);
-    writer.reset();
+    const writer = this.#bodies.take();
     writer.length = HEAD_ROOM_BYTES;
     return writer;
   }
@@ -120,14 +121,7 @@ export class BatchParts<Encoded> {
   /** The body that a buffer holds now. */
   written(writer: ByteWriter, tag: EntryTag): WrittenBody {
     const { buffer, length } = writer;
-    const release = (): void => this.#release(writer);
+    const release = (): void => this.#bodies.giveBack(writer);
     return { buffer, bodyStart: HEAD_ROOM_BYTES, end: length, tag, release };
-  }
-
-  #release(writer: ByteWriter): void {
-    const bytes = writer.buffer.length;
-    if (bytes > MAX_KEPT_BYTES || this.#freeBytes + bytes > MAX_ALL_KEPT_BYTES) return;
-    this.#free.push(writer);
-    this.#freeBytes += bytes;
   }
 }
