@@ -313,11 +313,11 @@ async function oldLog(maxBytes = SETTINGS.maxBytes) {
 
 test('retention deletes old segments that are settled, and never the last one', async () => {
   const { log, signals, starts } = await oldLog();
-  expect(await log.retain(0, Date.now())).toBe(log.bytes());
+  expect(await log.retain(0, Date.now() + 1000)).toBe(log.bytes());
   expect(signals.firstOffset()).toBe(0);
-  await log.retain(starts[2]! + 1, Date.now());
+  await log.retain(starts[2]! + 1, Date.now() + 1000);
   expect(signals.firstOffset()).toBe(starts[2]);
-  await log.retain(log.writtenEnd, Date.now());
+  await log.retain(log.writtenEnd, Date.now() + 1000);
   expect(signals.firstOffset()).toBe(starts.at(-1));
   expect(log.bytes()).toBe(log.writtenEnd - starts.at(-1)!);
 });
@@ -325,7 +325,7 @@ test('retention deletes old segments that are settled, and never the last one', 
 test('a segment written lately stays although it is settled', async () => {
   const { log, signals, directory, starts } = await oldLog();
   utimesSync(join(directory, `${String(starts[1]).padStart(20, '0')}.log`), new Date(), new Date());
-  await log.retain(log.writtenEnd, Date.now());
+  await log.retain(log.writtenEnd, Date.now() + 1000);
   expect(signals.firstOffset()).toBe(starts[1]);
 });
 

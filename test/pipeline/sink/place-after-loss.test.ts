@@ -232,7 +232,7 @@ test('what the log no longer has of it is a gap, from where the sink was last se
   await place();
   settleTo(500);
   await place();
-  await log.retain(signals.writtenEnd(), Date.now());
+  await log.retain(signals.writtenEnd(), Date.now() + 1000);
   rmSync(options.ledgerFile);
   const { start, gaps } = await place();
   expect(start.position.commitLsn).toBeGreaterThan(500n);
@@ -414,7 +414,7 @@ test('a start and a rewind by LSN find the epoch that the LSN is of, wherever th
   expect((await place()).delivers).toEqual([...rows(12, 12), ...rows(13, 15, 1), ...rows(2, 9, 2)]);
   settleTo(900, 2);
   await place();
-  await log.retain(signals.settled(0).offset, Date.now());
+  await log.retain(signals.settled(0).offset, Date.now() + 1000);
   // Gone from the first epoch, and there in the last.
   const { from } = await rewindSink(options, { from: 'lsn', lsn: 850n });
   expect(from).toBe('0/352');

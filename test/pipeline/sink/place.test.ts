@@ -51,7 +51,7 @@ function settleTo(commit: number): void {
 
 /** Lets the log go up to where the sink has settled. */
 const retain = async (): Promise<void> =>
-  void (await log.retain(signals.lowestSettled()!.offset, Date.now()));
+  void (await log.retain(signals.lowestSettled()!.offset, Date.now() + 1000));
 const cursorOf = ({ start }: SinkPlace): string => `${start.position.commitLsn}:${start.position.index}`;
 
 test('a new sink holds the log from its place on before it reads, another from its cursor on', async () => {
@@ -75,7 +75,7 @@ test('a sink whose changes the log has let go goes on at the first one retained,
   await place();
   settleTo(300);
   // Nobody held for it: another sink had settled all.
-  await log.retain(signals.writtenEnd(), Date.now());
+  await log.retain(signals.writtenEnd(), Date.now() + 1000);
   const first = (await place()).start.position;
   expect(first.commitLsn).toBeGreaterThan(300n);
   const { gaps } = await place();
@@ -94,7 +94,7 @@ test('a sink whose place is of another log halts where changes may be missing, u
   await write(1, 20);
   await place();
   settleTo(300);
-  await log.retain(signals.writtenEnd(), Date.now());
+  await log.retain(signals.writtenEnd(), Date.now() + 1000);
   options = { ...options, log: { ...FOLLOWED, life: 'another life' } };
   const { gaps } = await place();
   expect(gaps).toHaveLength(1);
