@@ -11,7 +11,7 @@ import { SpareWriters } from '../core/spare-writers.ts';
 import type { Kept, LogBlock } from './block.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
-export const MAX_KEPT_BYTES = 32 * 1024 * 1024;
+export const MAX_KEPT_BYTES = 16 * 1024 * 1024;
 /** A reader that is further behind comes when a block is gone again: it is not kept for that one. */
 const NEAR_BYTES = 2 * 1024 * 1024;
 /** So far a reader may be ahead of the others; if they are further behind than that, they are no company. */
@@ -71,6 +71,10 @@ export class SharedBlocks {
   /** Of all that is kept. */
   get bytes(): number {
     return this.#bytes;
+  }
+  /** Who reads now. */
+  get readers(): number {
+    return this.#readers.size;
   }
   /** Blocks that are kept. */
   get count(): number {

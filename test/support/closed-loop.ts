@@ -70,7 +70,25 @@ export class Destination {
   }
 }
 
-/** Always has something to send. `localMs`: what a request costs it, one after the other; `spread`: of the way, about its mean. */
+/** What senders of a process share: it does one thing after the other. */
+export class Thread {
+  #busyUntilMs = 0;
+  #idleMs = 0;
+
+  /** When it is done with what takes it so long. */
+  work(nowMs: number, costMs: number): number {
+    this.#idleMs += Math.max(0, nowMs - this.#busyUntilMs);
+    this.#busyUntilMs = Math.max(this.#busyUntilMs, nowMs) + costMs;
+    return this.#busyUntilMs;
+  }
+
+  /** For how long it has had nothing to do. */
+  spareMs(nowMs: number): number {
+    return this.#idleMs + Math.max(0, nowMs - this.#busyUntilMs);
+  }
+}
+
+/** Always has something to send. `localMs`: what a request costs its thread; `spread`: of the way, about its mean. */
 export class Sender {
   readonly limit: LaneLimit;
   readonly pace = new Pace();
@@ -85,13 +103,20 @@ export class Sender {
   readonly #spread: number;
   #random: number;
   #inUse = 0;
-  #busyUntilMs = 0;
+  readonly #thread: Thread;
   #isWaiting = false;
 
   constructor(
     clock: Clock,
     destination: Destination,
-    options: { rttMs: number; localMs?: number; bounds?: LaneBounds; seed?: number; spread?: number },
+    options: {
+      rttMs: number;
+      localMs?: number;
+      bounds?: LaneBounds;
+      seed?: number;
+      spread?: number;
+      thread?: Thread;
+    },
   ) {
     this.#clock = clock;
     this.#destination = destination;
@@ -99,6 +124,7 @@ export class Sender {
     this.localMs = options.localMs ?? 0.15;
     this.#spread = options.spread ?? 0.25;
     this.#random = options.seed ?? 1;
+    this.#thread = options.thread ?? new Thread();
     this.limit = new LaneLimit(options.bounds ?? { first: 8, most: 512 });
   }
 
@@ -124,9 +150,9 @@ export class Sender {
   #send(startedMs: number): void {
     this.#inUse++;
     this.pace.started(BATCH, startedMs);
-    this.#busyUntilMs = Math.max(this.#busyUntilMs, startedMs) + this.localMs;
+    const sentMs = this.#thread.work(startedMs, this.localMs);
     const wayMs = (this.rttMs * (1 + this.#spread * (2 * this.#chance() - 1))) / 2;
-    this.#clock.at(this.#busyUntilMs + wayMs, () => {
+    this.#clock.at(sentMs + wayMs, () => {
       const servedMs = this.#destination.serve();
       this.#clock.at((servedMs ?? this.#clock.now) + wayMs, () =>
         this.#answered(startedMs, servedMs !== undefined),
@@ -141,7 +167,8 @@ export class Sender {
       this.delivered += BATCH;
       this.pace.delivered(BATCH, now);
       const isWanted = this.supply !== 0 && this.pace.nextMs <= now;
-      this.limit.answered({ nowMs: now, tookMs: now - startedMs, isWanted });
+      const spareMs = this.#thread.spareMs(now);
+      this.limit.answered({ nowMs: now, tookMs: now - startedMs, isWanted, spareMs });
     } else {
       this.throttled++;
       this.limit.throttled(this.pace.throttled(startedMs, now), now);

@@ -86,7 +86,7 @@ export function createDispatcher(
   ports: Partial<
     Pick<
       DispatcherPorts,
-      'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance' | 'unsetWallMs' | 'live'
+      'prepare' | 'warn' | 'warnRepeated' | 'nowMs' | 'wallMs' | 'chance' | 'spareMs' | 'unsetWallMs' | 'live'
     >
   > & {
     readonly outcomes?: Partial<Outcomes>;
@@ -113,6 +113,7 @@ export function createDispatcher(
     nowMs: steadyMs,
     wallMs,
     chance: () => 0.5,
+    spareMs: steadyMs,
     unsetWallMs: () => 0,
     live: nothing,
     ...others,

@@ -5,8 +5,9 @@ import { ByteWriter } from '../../core/byte-writer.ts';
 const ARENA_BYTES = 256 * 1024;
 /** Room for the last message, which is begun below the limit. */
 const SPARE_BYTES = 32 * 1024;
-/** Of those that are not in use. */
-const MAX_FREE = 16;
+/** Of those that are not in use: of all sinks of a thread, each of which has most in memory at another moment. */
+const MAX_FREE = 48;
+const free: Arena[] = [];
 
 export class Arena {
   readonly writer = new ByteWriter(ARENA_BYTES + SPARE_BYTES);
@@ -15,7 +16,6 @@ export class Arena {
 }
 
 export class Arenas {
-  readonly #free: Arena[] = [];
   #current = new Arena();
 
   /** The arena that the next message is written to; it counts as one of its messages. */
@@ -31,11 +31,11 @@ export class Arenas {
     // One that a huge message has made grow is not kept.
     const isOrdinary = arena.writer.buffer.length <= ARENA_BYTES + SPARE_BYTES;
     if (arena.live > 0 || arena === this.#current || !isOrdinary) return;
-    if (this.#free.length < MAX_FREE) this.#free.push(arena);
+    if (free.length < MAX_FREE) free.push(arena);
   }
 
   #next(): Arena {
-    const arena = this.#current.live === 0 ? this.#current : (this.#free.pop() ?? new Arena());
+    const arena = this.#current.live === 0 ? this.#current : (free.pop() ?? new Arena());
     arena.writer.reset();
     return arena;
   }

@@ -30,6 +30,8 @@ export type ConclusionPorts = {
   /** As Postgres' commit times. */
   readonly wallMs: () => number;
   readonly chance: () => number;
+  /** For how long this thread has had nothing to do, in all. */
+  readonly spareMs: () => number;
   /** As `wallMs`, finer, and never set: for comparing. */
   readonly unsetWallMs: () => number;
   /** A change of the stream is delivered, so long after its commit. */
@@ -132,7 +134,12 @@ export class Conclusions {
     if (messages > 0) pace.delivered(messages, nowMs);
     if (routeError?.throttled === true) limit.throttled(pace.throttled(startedMs, nowMs), nowMs);
     else if (messages > 0)
-      limit.answered({ nowMs, tookMs: nowMs - startedMs, isWanted: isWanted && nowMs >= pace.nextMs });
+      limit.answered({
+        nowMs,
+        tookMs: nowMs - startedMs,
+        isWanted: isWanted && nowMs >= pace.nextMs,
+        spareMs: this.#ports.spareMs(),
+      });
     else if (routeError !== undefined) limit.failed(startedMs, nowMs);
   }
 

@@ -40,6 +40,8 @@ export type DispatcherPorts = {
   wallMs(): number;
   chance(): number;
   /** See `ConclusionPorts`. */
+  spareMs(): number;
+  /** See `ConclusionPorts`. */
   unsetWallMs(): number;
   live(latencyMs: number): void;
 };
@@ -93,6 +95,7 @@ export class Dispatcher {
       nowMs: () => ports.nowMs(),
       wallMs: () => ports.wallMs(),
       chance: () => ports.chance(),
+      spareMs: () => ports.spareMs(),
       unsetWallMs: () => ports.unsetWallMs(),
       live: (latencyMs) => ports.live(latencyMs),
     });

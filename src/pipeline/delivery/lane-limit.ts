@@ -45,12 +45,20 @@ const LEAST_UNASKED = 0.5;
 /** Lanes are so many of those with which some hung, and become more from question to question: by `MORE`, or so many times. */
 const WITHOUT_HANG = 0.5;
 const WAY_BACK = 1.1;
+/**
+ * A sender that has less of its time to spare is what requests wait for, too: where they do wait, no lanes more help, and fewer are as
+ * fast. Where they do not, others are what takes its time.
+ */
+const SPARE_SHARE = 0.02;
+const BUSY_LOSS = 0.9;
+const BUSY_GROWTH = 1.1;
 /** A window tells something of lanes only if a message was waiting for one at so many of its answers. */
 const WANTED_SHARE = 0.8;
 
 /** What was answered, from when on it counts. */
 class Window {
   fromMs = 0;
+  spareFromMs = 0;
   answers = 0;
   wanted = 0;
   answerMs = 0;
@@ -65,6 +73,8 @@ export type Answered = {
   readonly tookMs: number;
   /** Is there a message that waits for a lane? */
   readonly isWanted: boolean;
+  /** For how long the sender has had nothing to do, in all. */
+  readonly spareMs: number;
 };
 
 export class LaneLimit {
@@ -75,6 +85,8 @@ export class LaneLimit {
   /** When the lanes were others last. */
   #changedAtMs = -Infinity;
   #isDoubling = true;
+  /** Requests have waited for each other once. */
+  #isFound = false;
   #answerMs = 0;
   /** Mean answer time of requests that wait nowhere, as far as it is known. */
   #unqueuedMs = Infinity;
@@ -118,7 +130,7 @@ export class LaneLimit {
   }
 
   /** A request got through. */
-  answered({ nowMs, tookMs, isWanted }: Answered): void {
+  answered({ nowMs, tookMs, isWanted, spareMs }: Answered): void {
     this.#answeredAtMs = nowMs;
     const window = this.#window;
     if (window === undefined) {
@@ -128,7 +140,10 @@ export class LaneLimit {
     // What is answered of before tells of the lanes of before.
     const startedMs = nowMs - tookMs;
     if (startedMs < this.#changedAtMs) return;
-    if (window.answers === 0) window.fromMs = nowMs;
+    if (window.answers === 0) {
+      window.fromMs = nowMs;
+      window.spareFromMs = spareMs;
+    }
     window.answers++;
     window.answerMs += tookMs;
     if (isWanted) window.wanted++;
@@ -137,7 +152,8 @@ export class LaneLimit {
       window.answerMs / window.answers,
     );
     if (window.answers < this.#lanes || nowMs - window.fromMs < leastMs) return;
-    this.#close(window, nowMs);
+    const isBusy = spareMs - window.spareFromMs < (nowMs - window.fromMs) * SPARE_SHARE;
+    this.#close(window, nowMs, isBusy);
   }
 
   /** The destination takes less than it is given: it gets this share. */
@@ -159,7 +175,7 @@ export class LaneLimit {
     this.#set(this.#lanes, nowMs);
   }
 
-  #close({ answers, wanted, answerMs }: Window, nowMs: number): void {
+  #close({ answers, wanted, answerMs }: Window, nowMs: number, isBusy: boolean): void {
     this.#answerMs = answerMs / answers;
     this.#isLimiting = wanted >= answers * WANTED_SHARE;
     this.#unqueuedMs = Math.min(this.#unqueuedMs, this.#answerMs);
@@ -170,9 +186,9 @@ export class LaneLimit {
       this.#window = new Window();
       return;
     }
-    const before = this.#hear();
+    const before = this.#hear(isBusy);
     const at = before ?? { lanes: this.#lanes, answerMs: this.#answerMs };
-    const goal = this.#goalOf(at);
+    const goal = this.#goalOf(at, isBusy);
     const isSlow = this.#isSlow(at);
     if (at.answerMs <= this.#slowestMs) this.#isHelpless = false;
     if (this.#isDue(nowMs, isSlow)) {
@@ -182,16 +198,20 @@ export class LaneLimit {
     }
     // Before it is known that fewer help there are no fewer.
     const helped = before !== undefined && !this.#isHelpless;
-    const fewest = this.#isHelpless || isSlow ? at.lanes : at.lanes * MOST_LOSS;
-    const least = helped ? this.#lanes : Math.min(at.lanes, Math.max(fewest, this.#leastLanes));
+    const fewest = (this.#isHelpless || isSlow) && !isBusy ? at.lanes : at.lanes * MOST_LOSS;
+    const unasked = isBusy ? 0 : this.#leastLanes;
+    const least = helped ? this.#lanes : Math.min(at.lanes, Math.max(fewest, unasked));
     this.#set(Math.max(least, Math.min(at.lanes * MOST_GROWTH, goal)), nowMs);
   }
 
-  #goalOf({ lanes, answerMs }: Seen): number {
+  #goalOf({ lanes, answerMs }: Seen, isBusy: boolean): number {
     const unqueuedMs = this.#unqueuedMs;
     this.#isDoubling = answerMs < unqueuedMs * NO_QUEUE + PAUSES_MS / 2;
-    if (this.#isDoubling) return lanes * MOST_GROWTH;
+    if (this.#isDoubling)
+      return isBusy && this.#isFound ? Math.ceil(lanes * BUSY_GROWTH) : lanes * MOST_GROWTH;
+    this.#isFound = true;
     const share = this.#slowestMs / answerMs;
+    if (isBusy) return lanes * Math.min(BUSY_LOSS, share);
     if (share > 1) return share < WORTH_MORE ? lanes : lanes * share;
     return lanes * share + MORE;
   }
@@ -218,13 +238,16 @@ export class LaneLimit {
     if (this.#lanes !== before.lanes) this.#before = before;
   }
 
-  /** What was before the question, if one was asked. Where the answer time has not followed the lanes it is that of the way by now. */
-  #hear(): Seen | undefined {
+  /**
+   * What was before the question, if one was asked. Where the answer time has not followed the lanes it is that of the way by now, unless
+   * it is the sender's own.
+   */
+  #hear(isBusy: boolean): Seen | undefined {
     const before = this.#before;
     if (before === undefined) return undefined;
     this.#before = undefined;
     const followed = Math.log(this.#answerMs / before.answerMs) / Math.log(this.#lanes / before.lanes);
-    this.#isHelpless = followed < FOLLOWED;
+    this.#isHelpless = followed < FOLLOWED && !isBusy;
     if (this.#isHelpless)
       this.#unqueuedMs = Math.min(this.#answerMs, before.answerMs, this.#unqueuedMs * MOST_RISE);
     return before;

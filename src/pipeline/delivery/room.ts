@@ -5,9 +5,11 @@ import type { RouteQueue } from './route-queue.ts';
 
 /**
  * Rendered messages of one sink in memory, beside those in requests; more wait in the log. Few stay in a processor's cache, and outlive
- * few collections of garbage.
+ * few collections of garbage. Sinks that share a thread have so many together, but each enough to go on with while its requests are under way.
  */
 const DEFAULT_MAX_BUFFERED = 1000;
+const MAX_BUFFERED_OF_A_THREAD = 3000;
+const LEAST_BUFFERED = 250;
 /** For each message of a failed request there is room for so many that wait for it in its groups: others go on. */
 const HELD_BACK = 4;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
@@ -30,14 +32,24 @@ const MAX_DOWN_ROUTES_BYTES = MAX_BUFFERED_BYTES * DOWN_ROUTES_SHARE;
 const PARKED = -1;
 
 export type RoomSettings = {
-  /** Those in requests are among them. Undefined: `DEFAULT_MAX_BUFFERED`, and those in requests. */
+  /** Those in requests are among them. Undefined: `DEFAULT_MAX_BUFFERED` at most, and those in requests. */
   readonly maxBuffered?: number | undefined;
   readonly maxParked: number;
 };
 
+export type RoomPorts = {
+  /** How many sinks share the thread, this one among them. */
+  readonly company: () => number;
+};
+
+const ALONE: RoomPorts = { company: () => 1 };
+
 export class Room {
-  #maxBuffered: number;
-  readonly #isFixed: boolean;
+  readonly #ports: RoomPorts;
+  /** Somebody has set it. */
+  readonly #fixed: number | undefined;
+  /** What routes that rows have opened need. */
+  #forRoutes = 0;
   readonly #maxParked: number;
   /** Where the rendered ones lie. */
   readonly arenas = new Arenas();
@@ -60,9 +72,9 @@ export class Room {
   /** Somebody waits for room. */
   #roomMade: (() => void) | undefined;
 
-  constructor(limits: RoomSettings) {
-    this.#isFixed = limits.maxBuffered !== undefined;
-    this.#maxBuffered = limits.maxBuffered ?? DEFAULT_MAX_BUFFERED;
+  constructor(limits: RoomSettings, ports = ALONE) {
+    this.#ports = ports;
+    this.#fixed = limits.maxBuffered;
     this.#maxParked = limits.maxParked;
   }
 
@@ -80,7 +92,7 @@ export class Room {
 
   /** Rows have opened so many routes: there is room for some messages of each, unless somebody set a limit. */
   serveRoutes(count: number): void {
-    if (!this.#isFixed) this.#maxBuffered = Math.max(this.#maxBuffered, count * MESSAGES_PER_ROUTE);
+    this.#forRoutes = Math.max(this.#forRoutes, count * MESSAGES_PER_ROUTE);
   }
 
   enter(message: Pending): void {
@@ -170,8 +182,15 @@ export class Room {
     this.#tell();
   }
 
+  /** Beside those in requests. */
+  get #maxBuffered(): number {
+    if (this.#fixed !== undefined) return this.#fixed;
+    const share = MAX_BUFFERED_OF_A_THREAD / this.#ports.company();
+    return Math.max(LEAST_BUFFERED, Math.min(DEFAULT_MAX_BUFFERED, share), this.#forRoutes);
+  }
+
   get #limit(): number {
-    if (this.#isFixed) return this.#maxBuffered;
+    if (this.#fixed !== undefined) return this.#fixed;
     const underWay = this.inFlight + this.held;
     return underWay + Math.max(underWay, this.#maxBuffered) + this.held * HELD_BACK;
   }

@@ -3,7 +3,7 @@
 import type { Arenas } from './arena.ts';
 import { Groups } from './groups.ts';
 import type { Pending } from './pending.ts';
-import { Room, type RoomSettings } from './room.ts';
+import { Room, type RoomPorts, type RoomSettings } from './room.ts';
 import type { RouteQueue } from './route-queue.ts';
 import { Regrouping, settleRow, type Barrier, type TableBarriers } from './table-order.ts';
 
@@ -16,8 +16,8 @@ export class Unsettled {
   #first: Pending | undefined;
   #last: Pending | undefined;
 
-  constructor(limits: RoomSettings) {
-    this.room = new Room(limits);
+  constructor(limits: RoomSettings, ports?: RoomPorts) {
+    this.room = new Room(limits, ports);
   }
 
   /** Where messages are rendered to. */

@@ -1,6 +1,6 @@
 // Makes the parts of one sink, bottom-up: each is given what is there already.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { steadyMs, unsetWallMs, wallMs, wallTime } from '../../core/clock.ts';
+import { spareMs, steadyMs, unsetWallMs, wallMs, wallTime } from '../../core/clock.ts';
 import { zeroCounts, type SinkCounts } from '../../core/counts.ts';
 import { deletesTeller } from '../intake/where-identity.ts';
 import { isLost } from '../../core/partings.ts';
@@ -101,14 +101,14 @@ export async function createSink(options: SinkOptions, { place, ledgerWrites }: 
 }
 
 export function assemble(options: SinkOptions, sink: Sink, ground: Ground): SinkParts {
-  const inflow = makeInflow(options.settings);
+  const inflow = makeInflow(options);
   const reading = makeReading(options, sink, ground, inflow);
   const sending = makeSending(options, sink, ground, { ...inflow, ...reading });
   return { sink, ...inflow, ...reading, ...sending };
 }
 
-function makeInflow(settings: SinkSettings): Inflow {
-  const unsettled = new Unsettled(settings);
+function makeInflow({ settings, blocks }: SinkOptions): Inflow {
+  const unsettled = new Unsettled(settings, { company: () => Math.max(1, blocks?.readers ?? 1) });
   const routes = new Routes(settings, unsettled.room);
   return { unsettled, routes, barriers: new Barriers<Pending>(), counts: zeroCounts() };
 }
@@ -265,6 +265,7 @@ function makeSending(options: SinkOptions, sink: Sink, ground: Ground, before: I
     nowMs: steadyMs,
     wallMs,
     chance: () => Math.random(),
+    spareMs,
     unsetWallMs,
     live: (latencyMs) => signals.latencies.add(slot, latencyMs),
   });

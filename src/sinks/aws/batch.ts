@@ -36,6 +36,9 @@ const MAX_ALL_KEPT_BYTES = 16 * 1024 * 1024;
 /** A head fits as a rule, and is then sent with its body in one write. */
 const HEAD_ROOM_BYTES = 2048;
 
+/** Of all sinks of a thread: each has most requests in flight at another moment. */
+const bodies = new SpareWriters({ initial: BODY_BYTES, each: MAX_KEPT_BYTES, all: MAX_ALL_KEPT_BYTES });
+
 export type WrittenBody = RequestBytes & {
   /** Of the entries in it. */
   readonly tag: EntryTag;
@@ -54,11 +57,6 @@ export class BatchParts<Encoded> {
   readonly #options: BatchOptions;
   readonly #attributes: MessageAttributes<Encoded> | undefined;
   readonly #tags = new EntryTags();
-  readonly #bodies = new SpareWriters({
-    initial: BODY_BYTES,
-    each: MAX_KEPT_BYTES,
-    all: MAX_ALL_KEPT_BYTES,
-  });
 
   constructor(options: BatchOptions, encodeAttributes: (attributes: AttributeList) => Encoded) {
     this.#options = options;
@@ -113,7 +111,7 @@ export class BatchParts<Encoded> {
 
   /** A buffer for a body, with room for the head before it. */
   takeWriter(): ByteWriter {
-    const writer = this.#bodies.take();
+    const writer = bodies.take();
     writer.length = HEAD_ROOM_BYTES;
     return writer;
   }
@@ -121,7 +119,7 @@ export class BatchParts<Encoded> {
   /** The body that a buffer holds now. */
   written(writer: ByteWriter, tag: EntryTag): WrittenBody {
     const { buffer, length } = writer;
-    const release = (): void => this.#bodies.giveBack(writer);
+    const release = (): void => bodies.giveBack(writer);
     return { buffer, bodyStart: HEAD_ROOM_BYTES, end: length, tag, release };
   }
 }

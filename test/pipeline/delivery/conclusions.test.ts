@@ -129,6 +129,7 @@ test('how long a change took is told once it is delivered; of a row that a backf
   const endpoint = new Endpoint({ answer: (m) => (m.position.index === 1 ? REJECTED : 'delivered') });
   const dispatcher = createDispatcher(delivery, endpoint, {
     prepare: (messages) => changes.prepare(messages),
+    spareMs: () => 0,
     unsetWallMs: () => 10,
     live: (latencyMs) => void live.push(latencyMs),
   });

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LaneLimit, type LaneBounds } from '../../../src/pipeline/delivery/lane-limit.ts';
-import { BATCH, Clock, Destination, rateOf, Sender } from '../../support/closed-loop.ts';
+import { BATCH, Clock, Destination, rateOf, Sender, Thread } from '../../support/closed-loop.ts';
 
 /** One sender that has begun at 0. */
 function route(options: {
@@ -35,7 +35,8 @@ function oneWindow(
   // Long enough for one that has been found, after an answer time in which nothing counts.
   const answers = Math.ceil(perMs * (tookMs + Math.max(60, tookMs))) + limit.lanes;
   for (let i = 0; i < answers; i++) {
-    limit.answered({ nowMs: fromMs + i / perMs, tookMs, isWanted });
+    const nowMs = fromMs + i / perMs;
+    limit.answered({ nowMs, tookMs, isWanted, spareMs: nowMs });
   }
   return fromMs + answers / perMs;
 }
@@ -216,6 +217,55 @@ describe('lanes', () => {
     });
   });
 
+  describe('of a thread that has no time to spare', () => {
+    /** Routes of one thread to destinations that are as near as each other, and serve as much as comes. */
+    const begin = (count: number, options: { rttMs: number; localMs: number }) => {
+      const clock = new Clock();
+      const thread = new Thread();
+      const senders = Array.from(
+        { length: count },
+        (_, i) => new Sender(clock, new Destination(clock, {}), { ...options, thread, seed: i + 1 }),
+      );
+      for (const sender of senders) sender.go();
+      return { clock, senders };
+    };
+    const lanesAt = (atMs: number, ...asked: Parameters<typeof begin>): number => {
+      const { clock, senders } = begin(...asked);
+      clock.runUntil(atMs);
+      return senders.reduce((sum, { limit }) => sum + limit.lanes, 0);
+    };
+
+    test.each([1, 3, 10])('are what it can keep busy, of %i routes, however long that goes on', (count) => {
+      const options = { rttMs: 1, localMs: 0.1 };
+      expect(lanesAt(3_000, count, options)).toBeLessThan(20 * Math.max(8, count));
+      expect(lanesAt(60_000, count, options)).toBeLessThan(20 * Math.max(8, count));
+    });
+
+    test('are not taken from one that is far by those that are near: it has its share of the time', () => {
+      const clock = new Clock();
+      const thread = new Thread();
+      const [far, ...near] = [50, 0.2, 0.2, 0.2, 0.2].map(
+        (rttMs, i) =>
+          new Sender(clock, new Destination(clock, {}), { rttMs, localMs: 0.1, thread, seed: i + 1 }),
+      );
+      for (const sender of near) sender.go();
+      clock.runUntil(3000);
+      far!.go();
+      const rate = rateOf(clock, far!, 10_000, 40_000);
+      expect(rate).toBeGreaterThan((0.5 * BATCH) / 0.1 / 5);
+    });
+
+    test.each([0.2, 5, 20, 50])('leave it none, at %d ms', (rttMs) => {
+      const { clock, senders } = begin(4, { rttMs, localMs: 0.1 });
+      clock.runUntil(Math.max(1000, 20 * rttMs));
+      const before = senders.reduce((sum, { delivered }) => sum + delivered, 0);
+      const fromMs = clock.now;
+      clock.runUntil(fromMs + 8_000);
+      const after = senders.reduce((sum, { delivered }) => sum + delivered, 0);
+      expect(after - before).toBeGreaterThan(0.9 * BATCH * (8_000 / 0.1));
+    });
+  });
+
   test('are asked nothing where there are as many as there may be and nothing waits', () => {
     const { clock, sender } = route({ rttMs: 50, bounds: { first: 8, most: 64 } });
     clock.runUntil(2000);
@@ -232,7 +282,7 @@ describe('lanes', () => {
     // A destination that takes one request a millisecond.
     const answer = (isWanted: boolean): void => {
       const tookMs = Math.max(20, limit.lanes);
-      limit.answered({ nowMs: ++nowMs, tookMs, isWanted });
+      limit.answered({ nowMs: ++nowMs, tookMs, isWanted, spareMs: nowMs });
     };
     while (limit.lanes > before / 2 && nowMs < 100_000) {
       before = limit.lanes;
@@ -251,7 +301,7 @@ describe('lanes', () => {
       const limit = new LaneLimit({ first: 8, most: 64 });
       let nowMs = 0;
       while (limit.lanes < 64) nowMs = oneWindow(limit, nowMs, { tookMs: 20, perMs: limit.lanes / 20 });
-      limit.answered({ nowMs: HANG_MS - 20, tookMs: 20, isWanted: true });
+      limit.answered({ nowMs: HANG_MS - 20, tookMs: 20, isWanted: true, spareMs: HANG_MS });
       return limit;
     };
 
@@ -260,7 +310,7 @@ describe('lanes', () => {
       limit.failed(0, HANG_MS);
       limit.failed(5, HANG_MS + 5);
       expect(limit.lanes).toBe(32);
-      limit.answered({ nowMs: 2 * HANG_MS, tookMs: 20, isWanted: true });
+      limit.answered({ nowMs: 2 * HANG_MS, tookMs: 20, isWanted: true, spareMs: 2 * HANG_MS });
       limit.failed(HANG_MS + 10, 2 * HANG_MS + 10);
       expect(limit.lanes).toBe(16);
     });
@@ -312,6 +362,7 @@ describe('lanes', () => {
             tookMs: fc.double({ min: 0.1, max: 500, noNaN: true }),
             stepMs: fc.double({ min: 0, max: 50, noNaN: true }),
             isWanted: fc.boolean(),
+            isBusy: fc.boolean(),
             share: fc.constantFrom(1, 1, 1, 0.5, 0.9),
           }),
           { maxLength: 500 },
@@ -319,11 +370,11 @@ describe('lanes', () => {
         (first, most, answers) => {
           const limit = new LaneLimit({ first, most });
           let nowMs = 0;
-          for (const { tookMs, stepMs, isWanted, share } of answers) {
+          for (const { tookMs, stepMs, isWanted, isBusy, share } of answers) {
             nowMs += stepMs;
             const before = limit.lanes;
             if (share < 1) limit.throttled(share, nowMs);
-            else limit.answered({ nowMs, tookMs, isWanted });
+            else limit.answered({ nowMs, tookMs, isWanted, spareMs: isBusy ? 0 : nowMs });
             expect(limit.lanes).toBeGreaterThanOrEqual(Math.min(first, most));
             expect(limit.lanes).toBeLessThanOrEqual(most);
             expect(limit.lanes).toBeLessThanOrEqual(share < 1 ? before : Math.max(before * 2, most));

@@ -1,6 +1,7 @@
 // Room in memory: who waits for it is told, whether messages settle or only their payloads go.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { Room } from '../../../src/pipeline/delivery/room.ts';
 import { createDelivery, createDispatcher, DOWN, Messages } from '../../support/dispatcher.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -51,6 +52,24 @@ test('there is room for what is in requests and as many that wait for it, so tha
   expect(untilFull()).toBe(1600);
   room.send(4400);
   expect(untilFull()).toBe(10_000);
+});
+
+test('sinks that share a thread have room for three thousand together, each for enough to go on with, as many as they are now', () => {
+  let company = 2;
+  const room = new Room({ maxParked: 10_000 }, { company: () => company });
+  const untilFull = (): number => {
+    room.buffered = 0;
+    while (!room.isFull()) room.buffered++;
+    return room.buffered;
+  };
+  const rooms = [1, 2, 3, 4, 10, 100].map((sinks) => {
+    company = sinks;
+    return untilFull();
+  });
+  expect(rooms).toEqual([1000, 1000, 1000, 750, 300, 250]);
+  // Routes that rows have opened have ten messages each, whoever else is there.
+  room.serveRoutes(500);
+  expect(untilFull()).toBe(5000);
 });
 
 test('a room that somebody has set is no larger for what is in requests', () => {
