@@ -214,7 +214,7 @@ export const sinkSchema = z
       .min(1)
       .optional()
       .describe(
-        'Messages in memory before the sink stops reading. Default: what is in requests, and as many more; 1,000 more at least.',
+        'Messages in memory before the sink stops reading. Default: what is in requests, and as many more; 1,000 more at least, or, of sinks that share a thread, a share of 3,000 (250 at least).',
       ),
     batch_size: z
       .int()
