@@ -12,6 +12,7 @@ const CLOCK = new URL('../support/jumping-clock.ts', import.meta.url).href;
 const env = { NODE_OPTIONS: `--import=${CLOCK}` };
 const VISIBILITY_MS = 3000;
 const TRANSACTIONS = 40;
+const HALF_AN_HOUR_MS = 1_800_000;
 
 test('a wall clock that jumps by an hour holds up no delivery, acknowledgement, retry or lease', async () => {
   await createTables(world.database.client);
@@ -93,7 +94,6 @@ test('a wall clock that jumps by an hour holds up no delivery, acknowledgement, 
   const times = world.service.log
     .map(({ time }) => Date.parse(String(time)))
     .filter((time) => !Number.isNaN(time));
-  const backwards = times.some((time, i) => i > 0 && time < times[i - 1]! - 60_000);
-  expect(backwards).toBe(true);
+  expect(times.some((time) => Math.abs(time - Date.now()) > HALF_AN_HOUR_MS)).toBe(true);
   expect(await world.service.stop()).toBe(0);
 });
