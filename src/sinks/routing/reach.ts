@@ -91,7 +91,7 @@ export function* unreachable(
   for (const { key, template } of places)
     for (const { part, fallback } of defaultsOf(template)) {
       const withDefault = pieces(template, part);
-      if (names.length === 0 || names.some((name) => meet(withDefault, piecesOf(name)))) continue;
+      if (names.some((name) => meet(withDefault, piecesOf(name)))) continue;
       // Where without it there is none either, that is said above.
       if (!names.some((name) => meet(pieces(template), piecesOf(name)))) continue;
       const message = `the default of ${part} in ${key} gives none of allowed: list what it gives, or write another default than "${fallback}"`;
@@ -134,22 +134,21 @@ const gives = ({ template, schema }: Place, name: string): boolean =>
 const givesLike = ({ template, schema }: Place, pattern: string): boolean =>
   meet(pieces(template), piecesOf(pattern)) && isLike(schema, pattern);
 
-/** What may stand for a star where names, URLs and ARNs have something of their own. */
-const STANDS_FOR: readonly string[] = [
-  'x',
-  '',
-  ...['arn', 'aws', 'sns', 'sqs', 'fifo', 'http', 'https'].flatMap((word) =>
-    Array.from(word, (_, i) => [word.slice(i), word.slice(0, i)]).flat(),
-  ),
-  // Of an account, whose number has twelve digits.
-  ...Array.from({ length: 12 }, (_, i) => '1'.repeat(i + 1)),
-];
+/** What may stand for a star: words of what the field says that it takes, whole or a part of one, and parts of an account's number. */
+function standsFor(schema: Place['schema']): readonly string[] {
+  const said = schema.safeParse('').error?.issues[0]?.message ?? '';
+  const parts = said
+    .split(/[^A-Za-z0-9_-]+/)
+    .flatMap((word) => Array.from(word, (_, i) => [word.slice(i), word.slice(0, i)]).flat());
+  return [...new Set(['x', '', ...parts])];
+}
 
 /** Does the field take a text that matches? */
 function isLike(schema: Place['schema'], pattern: string): boolean {
   const [first = '', ...rest] = pattern.split('*');
+  const words = rest.length === 0 ? [] : standsFor(schema);
   const texts = rest.reduce<readonly string[]>(
-    (begun, text) => begun.flatMap((each) => STANDS_FOR.map((word) => each + word + text)),
+    (begun, text) => begun.flatMap((each) => words.map((word) => each + word + text)),
     [first],
   );
   return texts.some((text) => schema.safeParse(text).success);

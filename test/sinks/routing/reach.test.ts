@@ -45,6 +45,8 @@ test('what a template can give may be allowed', () => {
     ['arn:aws:sns:*:123456789012:o-*', '${row.t}'],
     ['arn:aws:sns:eu-west-1:*:orders', '${row.t}'],
     ['arn:aws:sns:eu-west-1:12345*:o*.fifo', '${row.t}'],
+    ['arn:aws:s*:eu-west-1:*:orders', '${row.t}'],
+    ['ar*:aws-*:sns:cn-north-1:123456789012:orders', '${row.t}'],
     [`${ARN}:orders-*`, `${ARN}:\${row.t}`],
     [`${ARN}:orders-*`, `${ARN}:\${row.t:-orders-x}`],
     [`${ARN}:orders-*`, 'arn:aws:sns:eu-west-1:${meta.schema}:${row.t}'],
@@ -117,6 +119,9 @@ test('a default that gives no name that is allowed is a fault', () => {
     'allowed the default of ${row.t} in topic_name gives none of allowed: list what it gives, or write another default than "nope"',
   ]);
   expect(faults(sqsRouting, 'q-*', ['queue_name', '${row.t:-nope}'])).toHaveLength(1);
+  // Where nothing of it is allowed that is said once; of what is no name nothing is.
+  expect(faults(sqsRouting, ['b'], ['queue_name', 'a-${row.t:-b}']).join()).not.toMatch(/the default/);
+  expect(faults(sqsRouting, 'b-*', ['queue_name', 'a-${row.t:-b}'])).toHaveLength(1);
   expect(faults(sqsRouting, ['a-x', 'b-y'], ['queue_name', '${row.a:-a}-${row.b:-z}'])).toEqual([
     'allowed the default of ${row.b} in queue_name gives none of allowed: list what it gives, or write another default than "z"',
   ]);
@@ -127,6 +132,7 @@ test('a default that gives no name that is allowed is a fault', () => {
 
 test('a template that cannot be read, and a name that is none, are told elsewhere', () => {
   expect(faults(snsRouting, ['a b'], ['topic_name', 'orders-${row.t}'])).toEqual([]);
+  expect(faults(sqsRouting, [`${URL}/q-*`], ['queue_name', 'orders-${row.q}'])).toEqual([]);
   expect(faults(snsRouting, ['a-*'], ['topic_name', 'orders-${row.t}'])).toEqual([]);
   expect(faults(snsRouting, ['eu'], ['topic_name', 'orders-${row.}'])).toEqual([]);
   expect(faults(snsRouting, ['eu'], ['topic_name', 'orders'])).toEqual([]);
