@@ -66,8 +66,11 @@ export interface RouteByRow<Target = unknown> {
   readonly columns?: readonly string[];
   /** Asked for every row: the same text is the same route. Undefined: there is no row (a TRUNCATE), or it is too large to be known. */
   idOf(row: RowValues | undefined): string | RouteFault;
-  /** The id of a dead letter's route, which may lack what the configuration now has a default for. Undefined: it is as it was. */
-  idAgain?(id: string): string | RouteFault;
+  /**
+   * The id of a dead letter's route, which may lack what the configuration now has a default for; what is lacking still is the fault that it
+   * was. `code`: the letter's. Undefined: it is as it was.
+   */
+  idAgain?(id: string, code: string): string | RouteFault;
   /** The route of an id that `idOf` gave, now or before a restart. May be asked again once the route was closed. */
   open(id: string): Route<Target> | RouteFault;
   /** Nothing is on its way there any more, and the core has let go of it. */

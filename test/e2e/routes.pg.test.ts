@@ -24,7 +24,7 @@ async function run(...argv: string[]) {
   return { code: await cli.code, stdout: cli.stdout(), stderr: cli.stderr() };
 }
 
-type Letter = { id: number; code: string; state: string; route: string; reason: string };
+type Letter = { id: number; action: string; code: string; state: string; route: string; reason: string };
 const letters = async (): Promise<Letter[]> =>
   (await askCommand<{ dead_letters: Letter[] }>(world.service, 'dead-letters', 'list', 'sink-0'))
     .dead_letters;
@@ -180,6 +180,27 @@ test('a table whose deletes would have no route is refused until the cure was ru
   expect(moves.filter(({ id }) => id !== 1)).toEqual([
     { queue: 'q-eu.fifo', action: 'delete', id: 2, moved: 'out' },
     { queue: 'q-us.fifo', action: 'insert', id: 3, moved: 'in' },
+  ]);
+  // To no route and from there to one, and to no route for good.
+  await client.query(`insert into t values (4, 'eu')`);
+  await client.query(`update t set region = 'a/b' where id = 4`);
+  await client.query(`update t set region = 'us' where id = 4`);
+  await client.query('update t set region = null where id = 4');
+  await client.query('delete from t where id = 4');
+  const found = await waitFor(async () => {
+    const all = await letters();
+    return all.length === 3 && all;
+  }, 'the dead letters');
+  expect(found.map(({ action, code }) => `${action} ${code}`).toSorted()).toEqual([
+    'delete ROUTE_VALUE_NULL',
+    'insert ROUTE_VALUE_NULL',
+    'insert ROUTE_VALUE_UNFIT',
+  ]);
+  expect(arrived().slice(7)).toEqual([
+    { queue: 'q-eu.fifo', action: 'insert', id: 4, moved: undefined },
+    { queue: 'q-eu.fifo', action: 'delete', id: 4, moved: 'out' },
+    { queue: 'q-us.fifo', action: 'insert', id: 4, moved: 'in' },
+    { queue: 'q-us.fifo', action: 'delete', id: 4, moved: 'out' },
   ]);
   expect(await world.service.stop()).toBe(0);
 });

@@ -9,6 +9,8 @@ import {
   type ColumnPart,
 } from '../../core/template.ts';
 import { sinkDefinition } from '../../sinks/registry.ts';
+import type { AllowedNames } from '../../sinks/routing/allowed.ts';
+import { unreachable } from '../../sinks/routing/reach.ts';
 
 type Sink = {
   readonly actions: readonly Action[];
@@ -37,6 +39,16 @@ function neededIn(template: string): readonly ColumnPart[] {
 }
 
 export const hasRoutesByRow = (destination: unknown): boolean => templatesOf(destination).length > 0;
+
+/** What a row may name, by what the templates can give. */
+function* allowedFaults(destination: unknown): Generator<RouteCheck> {
+  const { type, allowed } = destination as { type: string; allowed?: AllowedNames };
+  const definition = sinkDefinition(type);
+  if (definition?.routing === undefined) return;
+  const templates = definition.routeTemplates?.(destination) ?? [];
+  for (const { path, message } of unreachable(allowed, templates, definition.routing))
+    yield { path: ['destination', ...path], message };
+}
 
 export function* routeFaults({
   actions,
@@ -74,6 +86,7 @@ export function* routeFaults({
       ['destination'],
       ({ image }) => image === 'old',
     );
+  yield* allowedFaults(destination);
   if (moves !== 'convert') return;
   const path = ['route_moves'];
   if (templates.length === 0) {

@@ -96,11 +96,11 @@ export class RowMessages {
   }
 
   /** Is it an update that changes its key or its route, where that is sent as two messages? */
-  isSplit({ changesKey, changesRoute }: TablePlan, { kind, bytes, start, end }: LoggedRow): boolean {
-    if (changesKey === undefined && changesRoute === undefined) return false;
+  isSplit({ changesKey, routeMoveOf }: TablePlan, { kind, bytes, start, end }: LoggedRow): boolean {
+    if (changesKey === undefined && routeMoveOf === undefined) return false;
     if (kind !== FRAME.update || !hasOldRow(bytes, start)) return false;
     this.#decode(bytes, start, end);
-    return changesKey?.(this.#event) === true || changesRoute?.(this.#event) === true;
+    return changesKey?.(this.#event) === true || routeMoveOf?.(this.#event) !== undefined;
   }
 
   /** Of one that goes straight on, as those below: where there are no steps. */
@@ -215,7 +215,10 @@ export class RowMessages {
     this.#ports.unsettled.enter(message, plan.oneGroup);
   }
 
-  /** An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. */
+  /**
+   * An update that changed the key or the route, as a delete in the old group, for the old route, and an insert in the new one. Where there
+   * is no new route the insert becomes a dead letter; where there was no old one nobody has a row to delete.
+   */
   addHalves(plan: TablePlan, row: LoggedRow, refusal?: DeliveryError): void {
     const { unsettled } = this.#ports;
     const { transaction } = row;
@@ -223,8 +226,10 @@ export class RowMessages {
     this.#decode(row.bytes, row.start, row.end);
     if (isDamagedRow(event) && plan.hasDamagedKey(event)) return this.#addUndecodable(plan, 'update', row);
     plan.barriers.regroup(plan.grouping);
-    const isRekeyed = plan.changesKey?.(event) === true;
-    const wanted = HALVES.filter((action) => plan[action] !== undefined);
+    const enters = plan.routeMoveOf?.(event) === 'enters';
+    const isRekeyed = !enters && plan.changesKey?.(event) === true;
+    const halves = enters ? ENTRY : HALVES;
+    const wanted = halves.filter((action) => plan[action] !== undefined);
     const settled = wanted.filter((half) => this.#ports.isPartDone(transaction, row.index, half));
     this.#split ??= new SplitChange(0);
     this.#split.add(0, settled);
@@ -272,7 +277,9 @@ export class RowMessages {
       readKey: event === undefined ? what.readKey : plan.readKey?.(event),
     });
     const refusal = actionPlan.routeByRow?.refusal ?? (event && ungrouped(message, actionPlan, event));
-    if (this.#unrouted.isExceededBy(refusal)) this.#exceeded = tooManyUnrouted(refusal!, this.#ports.sink);
+    const isCountedLater = refusal === undefined && part === 'delete' && plan.insert !== undefined;
+    if (!isCountedLater && this.#unrouted.isExceededBy(refusal))
+      this.#exceeded = tooManyUnrouted(refusal!, this.#ports.sink);
     message.refusal = refusal;
     return message;
   }
@@ -320,6 +327,7 @@ export const ACTIONS: Readonly<Record<number, PlannedAction>> = {
 };
 
 const HALVES = ['delete', 'insert'] as const;
+const ENTRY = ['insert'] as const;
 const MOVED_AS = { delete: 'out', insert: 'in' } as const;
 
 /** Of a message whose row is not known. */

@@ -20,6 +20,15 @@ export const lostRoutes = ({ code, message }: TailraceError): RouteByRow => {
   return { groupTemplate: undefined, idOf: () => fault, open: () => fault };
 };
 
+/**
+ * What an update is whose row goes elsewhere than before. `moves`: its old route had the row, and is told; whether there is a new one or
+ * none. `enters`: it had no route, so nobody has the row yet.
+ */
+export type RouteMove = 'moves' | 'enters';
+
+/** A row with such a fault has no route for certain. Of others nobody knows: their values were not sent. */
+const SAY_NONE: ReadonlySet<string> = new Set(['ROUTE_VALUE_NULL', 'ROUTE_VALUE_UNFIT', 'ROUTE_NOT_ALLOWED']);
+
 export class RowRoutes {
   readonly #input: RouteInput;
   readonly #by: RouteByRow;
@@ -66,12 +75,20 @@ export class RowRoutes {
     return this.#refusal;
   }
 
-  /** Does an update take its row from one route to another? Not where nobody knows of the one before. */
-  moves(event: RowEvent): boolean {
+  /** Whether an update takes its row from one route to another, as far as both are known. */
+  moveOf(event: RowEvent): RouteMove | undefined {
     const before = this.#by.idOf(this.#texts.before(event));
-    if (isFault(before)) return false;
+    if (isFault(before) && !SAY_NONE.has(before.code)) return undefined;
     const now = this.#by.idOf(this.#texts.of(event));
-    return !isFault(now) && now !== before;
+    if (isFault(now) ? !SAY_NONE.has(now.code) : now === before) return undefined;
+    // What is no route as a whole, or is not allowed, is known where it is opened.
+    const wasRoute = this.#isRoute(before);
+    if (this.#isRoute(now)) return wasRoute ? 'moves' : 'enters';
+    return wasRoute ? 'moves' : undefined;
+  }
+
+  #isRoute(id: string | RouteFault): boolean {
+    return !isFault(id) && !isFault(this.#routes.queueByRow(id, this.#by));
   }
 
   #refused({ code, hint }: RouteFault): DeliveryError {

@@ -32,7 +32,7 @@ import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowsToJudge } from './row-index.ts';
-import { lostRoutes, RowRoutes, type OpenRoutes } from './row-routes.ts';
+import { lostRoutes, RowRoutes, type OpenRoutes, type RouteMove } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import { shareKeyOf } from './shared-rows.ts';
 import type { SinkSettings } from '../settings.ts';
@@ -81,14 +81,14 @@ export type TablePlan = MessagePlan & {
   readonly filterFault: TailraceError | undefined;
   /** Is an update a delete for a row that leaves what the filter names, and an insert for one that enters? */
   readonly movesByFilter: boolean;
-  /** Set where updates become deletes or inserts, for that or for `changesRoute`. */
+  /** Set where updates become deletes or inserts, for that or for `routeMoveOf`. */
   readonly moveRow: MoveRow | undefined;
   /** Set where the sink wants the facts of each row. */
   readonly facts: RowFactReader | undefined;
   /** Set where an update that changes the key is sent as a delete and an insert: is this one? */
   readonly changesKey: ((event: RowEvent) => boolean) | undefined;
-  /** Set where an update whose row goes elsewhere than before is sent as a delete there and an insert here: is this one? */
-  readonly changesRoute: ((event: RowEvent) => boolean) | undefined;
+  /** Set where an update whose row goes elsewhere than before is sent as a delete there and an insert here: is this one, and has it both? */
+  readonly routeMoveOf: ((event: RowEvent) => RouteMove | undefined) | undefined;
   readonly insert: ActionPlan | undefined;
   readonly update: ActionPlan | undefined;
   readonly delete: ActionPlan | undefined;
@@ -162,7 +162,7 @@ export function compileTablePlan(
   if (actions.update !== undefined) expectTold(relation, table?.rules, partition ?? relation);
   const { filter, filterFault } = filterOf(relation, settings);
   const movesByFilter = filter !== undefined && settings.whereMoves === 'convert';
-  const changesRoute = settings.routeMoves === 'convert' ? routeChange(actions.update) : undefined;
+  const routeMoveOf = settings.routeMoves === 'convert' ? routeMoves(actions.update) : undefined;
   const taken = takenActions(table, settings);
   const actionsAt = (action: Action): readonly Action[] => {
     if (!taken.includes(action)) return [];
@@ -229,10 +229,10 @@ export function compileTablePlan(
     filterFault,
     isUnchanged: unchangedRule(relation, table?.rules),
     movesByFilter,
-    moveRow: movesByFilter || changesRoute !== undefined ? rowMover(relation) : undefined,
+    moveRow: movesByFilter || routeMoveOf !== undefined ? rowMover(relation) : undefined,
     facts: ports.sink.wantsRow === true ? new RowFactReader(relation, columns, masks) : undefined,
     changesKey: settings.keyChanges === 'split' ? keyChange(relation) : undefined,
-    changesRoute,
+    routeMoveOf,
     insert: actions.insert,
     update: actions.update,
     delete: actions.delete,
@@ -282,13 +282,12 @@ function schemaChangeOf(
  * an insert, it is one.
  */
 export const oversizePlan = (plan: TablePlan, action: PlannedAction): ActionPlan | undefined =>
-  plan[action] ??
-  (plan.changesKey === undefined && plan.changesRoute === undefined ? undefined : plan.insert);
+  plan[action] ?? (plan.changesKey === undefined && plan.routeMoveOf === undefined ? undefined : plan.insert);
 
 /** Does an update's row go elsewhere than before? Where it went is the update's own template over the old row. */
-function routeChange(update: ActionPlan | undefined): TablePlan['changesRoute'] {
+function routeMoves(update: ActionPlan | undefined): TablePlan['routeMoveOf'] {
   const routes = update?.routeByRow;
-  return routes && ((event) => routes.moves(event));
+  return routes && ((event) => routes.moveOf(event));
 }
 
 /** Undefined: the sink does not want these changes. Throws as `compileTablePlan`, unless such changes are dead letters. */

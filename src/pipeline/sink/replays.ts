@@ -158,12 +158,13 @@ export class Replays {
     table,
     action,
     route: written,
+    code,
   }: DeadLetterSummary): RouteQueue<Pending> | RouteFault | undefined {
     const { sink, routes } = this.#ports;
     const input = { schema, table, action: action as MessageAction };
     const byRow = sink.routeByRow?.(input);
     if (byRow !== undefined) {
-      const id = byRow.idAgain === undefined ? written : byRow.idAgain(written);
+      const id = byRow.idAgain === undefined ? written : byRow.idAgain(written, code);
       return isFault(id) ? id : routes.queueByRow(id, byRow);
     }
     const route = sink.routeOf(input);

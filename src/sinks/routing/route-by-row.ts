@@ -1,6 +1,6 @@
 // Routes that templates over the row decide, the same for every sink: an id for each row, what may be a route, and what is wrong with a row
 // that has none. The sink says what its fields are, and opens the route of their texts.
-import { parseRowTemplate, type Template } from '../../core/template.ts';
+import { parseRowTemplate, writtenAs, type Template } from '../../core/template.ts';
 import type { Route, RouteByRow, RouteFault, RouteInput, RoutedFields } from '../sink.ts';
 import { Allowed, type AllowedNames } from './allowed.ts';
 import { ANYTHING, type Bounds } from './bounds.ts';
@@ -35,6 +35,19 @@ export type ByTemplates<Target> = {
 
 /** Behind what is shown. No text that is shown has it. */
 const HIDDEN = '#';
+
+/** What a letter lacks for its route, as it is written in its id. */
+const LACKED = /\$\{(?:row|old)\.[^}]*\}/g;
+/** It fits wherever a value may stand. */
+const ANY_VALUE = 'x';
+
+/** What was wrong with the value of a letter, by its code. */
+const LACKS: ReadonlyMap<string, string> = new Map([
+  ['ROUTE_VALUE_NULL', 'was NULL'],
+  ['ROUTE_VALUE_ABSENT', 'was not sent'],
+  ['ROUTE_VALUE_UNFIT', 'did not fit'],
+  ['ROUTE_NOT_ALLOWED', 'was not in allowed'],
+]);
 
 export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByRow<Target> {
   const { input, routing, open, groupTemplate, prefix = '' } = options;
@@ -79,14 +92,33 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
     return texts;
   };
 
+  const unknown = (id: string): RouteFault => ({
+    id,
+    code: 'ROUTE_UNKNOWN',
+    hint: `${shown.key}: its template does not give this route any more`,
+  });
+
+  /** Of a letter's id what it lacks still; `was`: what the letter says is wrong. */
+  const lackingOf = (id: string, was: string): RouteFault | undefined => {
+    const left = id.match(LACKED) ?? [];
+    const [text] = left;
+    if (text === undefined) return undefined;
+    const fieldOf = (written: string): RowTemplate | undefined =>
+      [shown, ...hidden].find(({ columns }) => columns.some((part) => writtenAs(part) === written));
+    // As if it had them.
+    const called = textsOf(id.replaceAll(LACKED, ANY_VALUE))?.[shown.name];
+    const isOurs = called !== undefined && shown.gives(called) && left.every((each) => fieldOf(each));
+    if (!isOurs) return unknown(id);
+    const lack = LACKS.get(was);
+    const code = lack === undefined ? 'ROUTE_VALUE_ABSENT' : was;
+    const cure = `give it one, ${text.replace('}', ':-other}')}, and replay the letter again`;
+    const what = `${text.slice(2, -1)} ${lack ?? 'is not known any more'} and has no default`;
+    return { id, code, hint: `${fieldOf(text)!.key}: ${what}: ${cure}` };
+  };
+
   const faultOf = (id: string, texts: Record<string, string> | undefined): RouteFault | undefined => {
     const called = texts?.[shown.name];
-    if (texts === undefined || called === undefined || !shown.gives(called))
-      return {
-        id,
-        code: 'ROUTE_UNKNOWN',
-        hint: `${shown.key}: its template does not give this route any more`,
-      };
+    if (texts === undefined || called === undefined || !shown.gives(called)) return unknown(id);
     if (allowed?.allows(called) === false)
       // Of the row's own text nothing is shown.
       return { id: shown.text(undefined), code: 'ROUTE_NOT_ALLOWED', hint: `${shown.key}: ${allowed.hint}` };
@@ -102,18 +134,12 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
     groupTemplate,
     columns: [shown, ...hidden].flatMap(({ columns }) => columns.map(({ name }) => name)),
     idOf,
-    idAgain: (written) => {
+    idAgain: (written, code) => {
       const id = hidden.reduce(
         (text, template) => template.completed(text, encodeURIComponent),
         shown.completed(written),
       );
-      return id.includes('${')
-        ? {
-            id,
-            code: 'ROUTE_VALUE_ABSENT',
-            hint: 'what is missing in it has no default: give it one, and replay the letter again',
-          }
-        : id;
+      return lackingOf(id, code) ?? id;
     },
     open: (id) => {
       const texts = textsOf(id);

@@ -59,6 +59,31 @@ test.each([
     /allowed\S* a list has whole names: a pattern stands alone, allowed: "q-\*\.fifo"/,
   ],
   ['a pattern that could take long', queue('q-${row.x}', ', allowed: "*a*b*"'), /at most 2 stars/],
+  [
+    'a name in allowed for the value alone',
+    '{ type: sns, topic_arn: "arn:aws:sns:eu-west-1:123456789012:${row.t}", allowed: [orders] }',
+    /allowed\S* no row can name "orders" by topic_arn.* such as "arn:aws:sns:eu-west-1:123456789012:orders"/,
+  ],
+  [
+    'an ARN in allowed where a name stands',
+    '{ type: sns, topic_name: "${row.t}", allowed: ["arn:aws:sns:eu-west-1:123456789012:orders"] }',
+    /allowed\S* no row can name "arn:\S+ by topic_name/,
+  ],
+  [
+    'a name in allowed that the template never gives',
+    queue('orders-${row.t}', ', allowed: [users-eu]'),
+    /allowed\S* no row can name "users-eu" by queue_name: "orders-\$\{row\.t\}"/,
+  ],
+  [
+    'a pattern that no ARN matches',
+    '{ type: sns, topic_arn: "${row.t}", allowed: "orders-*" }',
+    /allowed no row can name what matches "orders-\*" by topic_arn/,
+  ],
+  [
+    'a default that is not allowed',
+    queue('${row.t:-nope}', ', allowed: [eu]'),
+    /allowed the default of \$\{row\.t\} in queue_name gives none of allowed/,
+  ],
   ['allowed without a template', queue('q', ', allowed: [q]'), /no row decides the queue here/],
   [
     'half a character',

@@ -115,3 +115,19 @@ test('a route that a table names as well is not counted for what was on its way 
   send(delivery, 'one more', by);
   expect(delivery.unsettled.room.isFull()).toBe(true);
 });
+
+test('what has no route is in no queue of a route, though its name is one that is there', () => {
+  const delivery = createDelivery(ROOMY);
+  const { by, opened } = topics();
+  const known = delivery.routes.queueByRow('a', by) as RouteQueue<Pending>;
+  const nowhere = delivery.routes.nowhere({ id: 'a' });
+  expect(nowhere).not.toBe(known);
+  expect([nowhere.isNowhere, known.isNowhere]).toEqual([true, false]);
+  expect(nowhere.route.id).toBe('a');
+  expect(delivery.routes.nowhere({ id: 'a' })).toBe(nowhere);
+  expect(delivery.routes.queueByRow('a', by)).toBe(known);
+  // And the other way: a route that comes to be there later.
+  const before = delivery.routes.nowhere({ id: 'b' });
+  expect(delivery.routes.queueByRow('b', by)).not.toBe(before);
+  expect(opened).toEqual(['a', 'b']);
+});

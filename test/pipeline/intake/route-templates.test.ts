@@ -5,6 +5,7 @@ import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { tablePattern } from '../../../src/core/selection.ts';
 import { NO_RULES } from '../../../src/functions/columns/rules.ts';
 import { changedStep } from '../../../src/pipeline/intake/columns/changed.ts';
+import type { AllowedNames } from '../../../src/sinks/routing/allowed.ts';
 import { routeByTemplates } from '../../../src/sinks/routing/route-by-row.ts';
 import type { Message } from '../../../src/core/message.ts';
 import type { RouteInput } from '../../../src/sinks/sink.ts';
@@ -32,11 +33,12 @@ type Options = IntakeOptions & {
   readonly template?: string;
   readonly identity?: 'd' | 'f';
   readonly groupTemplate?: string;
+  readonly allowed?: AllowedNames;
   readonly settings?: Partial<SinkSettings>;
 };
 
 function routedIntake(
-  { template = 'q-${row.region}', identity = 'f', groupTemplate, ...options }: Options,
+  { template = 'q-${row.region}', identity = 'f', groupTemplate, allowed, ...options }: Options,
   messages: readonly Buffer[],
 ) {
   const blocks = blocksOf([
@@ -55,6 +57,7 @@ function routedIntake(
           input,
           routing: sqs.routing!,
           shown: { key: 'queue_name', template },
+          allowed,
           groupTemplate,
           open: (_, id) => ({ ...routeTo(id, limits), groupTemplate }),
         }),
@@ -208,6 +211,163 @@ test.each(['update', 'split'] as const)(
     expect(ids).toEqual(['1', '1', ...(keyChanges === 'split' ? ['1', '2'] : ['2']), '2', '3']);
   },
 );
+
+const CONVERT = { settings: { routeMoves: 'convert' } } as const;
+/** Where each message goes, as what, and why not. */
+const told = (h: ReturnType<typeof routedIntake>): string[] =>
+  h.letIn().map(({ routeQueue, route, action, moved, part, refusal }) => {
+    const where = routeQueue.isNowhere ? `${refusal?.code}` : route;
+    return [where, action, moved, part].filter((word) => word !== undefined).join(' ');
+  });
+
+test.each([
+  ['NULL', null, 'ROUTE_VALUE_NULL', {}],
+  ['no name', 'a/b', 'ROUTE_VALUE_UNFIT', {}],
+  [
+    'too long with the rest',
+    'x'.repeat(64),
+    'ROUTE_VALUE_UNFIT',
+    { template: 'a-queue-with-a-long-name-${row.region}' },
+  ],
+  ['not allowed', 'secret', 'ROUTE_NOT_ALLOWED', { template: '${row.region}', allowed: ['eu', 'us'] }],
+] as const)(
+  'a row whose route comes to be none is deleted where it was, and its insert is a dead letter: %s',
+  async (_, value, code, options) => {
+    const h = routedIntake({ ...CONVERT, ...options }, [
+      insertMessage(1, ['1', 'eu', 'n']),
+      updateMessage(1, ['1', value, 'm'], full('1', 'eu', 'n')),
+      updateMessage(1, ['1', value, 'o'], full('1', value, 'm')),
+      deleteMessage(1, full('1', value, 'o')),
+    ]);
+    await h.walk();
+    const eu = (options as Options).template?.replace('${row.region}', 'eu') ?? 'q-eu';
+    expect(told(h)).toEqual([
+      `${eu} insert`,
+      `${eu} delete out delete`,
+      `${code} insert in insert`,
+      `${code} update`,
+      `${code} delete`,
+    ]);
+    await h.drained();
+    expect(h.endpoint.accepted.map(({ body }) => (JSON.parse(body) as Row).action)).toEqual([
+      'insert',
+      'delete',
+    ]);
+    expect(h.dead.map((letter) => letter.code)).toEqual([code, code, code]);
+  },
+);
+
+test.each([
+  ['NULL', null, {}],
+  ['no name', 'a/b', {}],
+  ['too long with the rest', 'x'.repeat(64), { template: 'a-queue-with-a-long-name-${row.region}' }],
+  ['not allowed', 'secret', { template: '${row.region}', allowed: ['eu', 'us'] }],
+] as const)('a row that had no route is an insert where it gets one: %s', async (_, value, options) => {
+  const h = routedIntake({ ...CONVERT, ...options }, [
+    updateMessage(1, ['1', 'eu', 'm'], full('1', value, 'n')),
+    updateMessage(1, ['1', 'us', 'm'], full('1', 'eu', 'm')),
+  ]);
+  await h.walk();
+  const [eu, us] = ['eu', 'us'].map(
+    (region) => (options as Options).template?.replace('${row.region}', region) ?? `q-${region}`,
+  );
+  expect(told(h)).toEqual([`${eu} insert in insert`, `${eu} delete out delete`, `${us} insert in insert`]);
+  const [first] = h.bodies() as unknown as Row[];
+  expect([first!.action, first!.record]).toEqual(['insert', { id: '1', region: 'eu', note: 'm' }]);
+  await h.drained();
+  expect(h.dead).toEqual([]);
+});
+
+test('a row that gets a route and another key at once is one insert, behind what came of its old key', async () => {
+  for (const keyChanges of ['update', 'split'] as const) {
+    const order: number[] = [];
+    const h = routedIntake(
+      {
+        settings: { routeMoves: 'convert', keyChanges },
+        onSettled: (messages) => order.push(...messages.map(({ index }) => index)),
+        answer: ({ position }: Message, attempt) =>
+          position.index === 0 && attempt < 3 ? REFUSED : 'delivered',
+      },
+      [
+        insertMessage(1, ['1', 'us', 'n']),
+        updateMessage(1, ['1', null, 'n'], full('1', 'us', 'n')),
+        updateMessage(1, ['2', 'eu', 'n'], full('1', null, 'n')),
+      ],
+    );
+    await h.walk();
+    expect(told(h)).toEqual([
+      'q-us insert',
+      'q-us delete out delete',
+      'ROUTE_VALUE_NULL insert in insert',
+      'q-eu insert in insert',
+    ]);
+    await h.drained();
+    expect(order).toEqual([0, 1, 1, 2]);
+  }
+});
+
+test('an insert that got its route and was settled before a restart is not sent again', async () => {
+  const isPartDone = (_: unknown, index: number, part: string): boolean => index === 0 && part === 'insert';
+  const rows = [updateMessage(1, ['1', 'us', 'm'], full('1', null, 'n')), insertMessage(1, ['2', 'us', 'n'])];
+  const h = routedIntake({ ...CONVERT, ports: { isPartDone } }, rows);
+  await h.walk();
+  expect(told(h)).toEqual(['q-us insert']);
+});
+
+test('rows that leave for no route count once each among those without one', async () => {
+  const rows = Array.from({ length: 1002 }, (_, i) =>
+    updateMessage(1, [String(i), null, 'n'], full(String(i), 'eu', 'n')),
+  );
+  const h = routedIntake(CONVERT, rows);
+  await expect(h.walk()).rejects.toMatchObject({ code: 'UNROUTED_TOO_OFTEN' });
+  // Of the one too many both have come.
+  expect(h.letIn()).toHaveLength(2002);
+  await h.drained();
+});
+
+test('an update of a row without a route, before and after, is a dead letter as it is', async () => {
+  const h = routedIntake(CONVERT, [updateMessage(1, ['1', 'a/b', 'm'], full('1', null, 'n'))]);
+  await h.walk();
+  expect(told(h)).toEqual(['ROUTE_VALUE_UNFIT update']);
+});
+
+test('the halves of a move to no route keep the keys of any move, and the letter is the insert', async () => {
+  const ordinary = routedIntake(CONVERT, [updateMessage(1, ['1', 'us', 'm'], full('1', 'eu', 'n'))]);
+  const leaving = routedIntake(CONVERT, [updateMessage(1, ['1', null, 'm'], full('1', 'eu', 'n'))]);
+  const entering = routedIntake(CONVERT, [updateMessage(1, ['1', 'us', 'm'], full('1', null, 'n'))]);
+  const keys = await Promise.all(
+    [ordinary, leaving, entering].map(async (h) => {
+      await h.walk();
+      return h.letIn().map(({ idempotencyKey }) => idempotencyKey);
+    }),
+  );
+  expect(keys[0]).toHaveLength(2);
+  expect(keys[1]).toEqual(keys[0]);
+  expect(keys[2]).toEqual([keys[0]![1]]);
+  await leaving.drained();
+  expect(leaving.dead.map(({ message }) => [message.action, message.route])).toEqual([
+    ['insert', 'q-${row.region}'],
+  ]);
+});
+
+test('a cure by the replica identity is said where the value was not sent, and nowhere else', async () => {
+  const h = routedIntake({}, [insertMessage(1, ['1', null, 'n']), insertMessage(1, ['2', 'a/b', 'n'])]);
+  await h.walk();
+  const hints = h.letIn().map(({ refusal }) => refusal!.hint);
+  expect(hints).toHaveLength(2);
+  expect(hints.join()).not.toContain('REPLICA IDENTITY');
+});
+
+test('a route by a column of which the mask leaves nothing halts before the first row', async () => {
+  const rules = {
+    place: 'tailrace.yaml:8:9  sinks[users].tables[public.t1]',
+    ...NO_RULES,
+    mask: new Map([['region', { kind: 'redact' } as const]]),
+  } as const;
+  const tables = [{ pattern: tablePattern({ schema: 'public', table: 't1' }), rules }];
+  const h = routedIntake({ settings: { tables } }, [insertMessage(1, ['1', 'eu', 'n'])]);
+  await expect(h.walk()).rejects.toMatchObject({ code: 'ROUTE_COLUMN_MASKED' });
+});
 
 test('where nobody knows of the old route an update is sent as it is', async () => {
   const h = routedIntake({ settings: { routeMoves: 'convert' }, identity: 'd' }, [

@@ -1,7 +1,7 @@
 // A sink whose rows decide where they go, and which wants to know their keys: intake, dispatcher and replays with it.
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import type { Relation } from '../../../src/core/change.ts';
+import { createRowEvent, type Relation } from '../../../src/core/change.ts';
 import type { Message } from '../../../src/core/message.ts';
 import type { Outcome } from '../../../src/core/errors.ts';
 import { formats } from '../../../src/formats/registry.ts';
@@ -9,6 +9,7 @@ import { buildRelation } from '../../../src/pgoutput/enrichment.ts';
 import { decodeRelation, MESSAGE } from '../../../src/pgoutput/messages.ts';
 import { SinkMarkers } from '../../../src/pipeline/intake/markers.ts';
 import { RowIntake } from '../../../src/pipeline/intake/row-intake.ts';
+import { RowRoutes } from '../../../src/pipeline/intake/row-routes.ts';
 import { compileTablePlan } from '../../../src/pipeline/intake/table-plan.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { compileColumn } from '../../../src/postgres/values/values.ts';
@@ -41,6 +42,7 @@ const relation: Relation = buildRelation(
 );
 const keyed: Relation = { ...relation, replicaIdentity: 'default', key: ['id'] };
 
+type RouteFound = ReturnType<RouteByRow['idOf']>;
 type Topic = { readonly tenant: string };
 
 /** Each tenant has a topic; what a TRUNCATE or an unknown tenant goes to is called `all`. */
@@ -227,4 +229,25 @@ test('what was parked knows its route from before, and its key when it is render
   await h.drained();
   expect(h.arrived.map(({ tenant }) => tenant)).toEqual(Array.from({ length: count }, (_, i) => 'ab'[i % 2]));
   expect(h.arrived.every(({ key }) => JSON.stringify(key) === '["1"]')).toBe(true);
+});
+
+test('an update is no move where one of its two routes is not known', () => {
+  const { routes } = createDelivery();
+  const fault = (code: string) => ({ id: 'q-${row.x}', code, hint: '' });
+  const [absent, none] = [fault('ROUTE_VALUE_ABSENT'), fault('ROUTE_VALUE_NULL')];
+  const moveOf = (...[before, now]: readonly [RouteFound, RouteFound]) => {
+    const ids = [before, now];
+    const by: RouteByRow = { ...byTenant, idOf: () => ids.shift()! };
+    const input = { schema: 'public', table: 'orders', action: 'update' } as const;
+    return new RowRoutes(relation, input, { by, routes, masks: new Map() }).moveOf(createRowEvent());
+  };
+  expect([moveOf('a', absent), moveOf(absent, 'a'), moveOf(none, absent), moveOf(absent, none)]).toEqual(
+    Array.from({ length: 4 }, () => undefined),
+  );
+  expect([moveOf('a', none), moveOf(none, 'a'), moveOf('a', 'b'), moveOf('a', 'a')]).toEqual([
+    'moves',
+    'enters',
+    'moves',
+    undefined,
+  ]);
 });

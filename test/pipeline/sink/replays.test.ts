@@ -6,6 +6,8 @@ import type { Message } from '../../../src/core/message.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { ReplayedLetters } from '../../../src/pipeline/sink/replayed-letters.ts';
 import { Replays } from '../../../src/pipeline/sink/replays.ts';
+import { routeByTemplates } from '../../../src/sinks/routing/route-by-row.ts';
+import { sqs } from '../../../src/sinks/sqs/sqs.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import {
@@ -228,6 +230,27 @@ test('where rows decide the route a letter goes where its row went', async () =>
     ['topic-1', t.letter(1)],
     ['topic-2', t.letter(2)],
   ]);
+});
+
+test('a letter whose route lacks a value still keeps its reason', async () => {
+  store.deadLetters.add(letterAt(1, { route: 'q-${row.x}', code: 'ROUTE_VALUE_UNFIT' }), new Date());
+  store.deadLetters.replay(SINK, {});
+  const byRow = routeByTemplates({
+    input: { schema: 'public', table: 't', action: 'insert' },
+    routing: sqs.routing!,
+    shown: { key: 'queue_name', template: 'q-${row.x}' },
+    groupTemplate: undefined,
+    open: (_, id) => routeTo(id),
+  });
+  const t = harness({ byRow });
+  t.replays.restart();
+  await waitFor(() => t.kept().every(({ state }) => state === 'dead'), 'it to be back');
+  const [letter] = t.kept();
+  expect(letter).toMatchObject({
+    code: 'ROUTE_VALUE_UNFIT',
+    reason: expect.stringMatching(/^queue_name: row\.x did not fit/),
+  });
+  expect(t.batches).toEqual([]);
 });
 
 test('a replay asked for while another is under way sends each letter once', async () => {

@@ -79,11 +79,72 @@ test('a name that is too long as a whole is a fault where it would be opened', a
 test('what a letter lacked for its route it may have now, by a default', async () => {
   const lacking = (await queue('o-${row.a}-${row.b}'))!.idOf(row({ a: 'x', b: null })) as { id: string };
   expect(lacking.id).toBe('o-x-${row.b}');
-  expect((await queue('o-${row.a}-${row.b:-y}'))!.idAgain!(lacking.id)).toBe('o-x-y');
-  expect((await queue('o-${row.a}-${row.b}'))!.idAgain!(lacking.id)).toMatchObject({
-    code: 'ROUTE_VALUE_ABSENT',
+  const again = async (template: string, id: string) =>
+    (await queue(template))!.idAgain!(id, 'ROUTE_VALUE_NULL');
+  expect(await again('o-${row.a}-${row.b:-y}', lacking.id)).toBe('o-x-y');
+  expect(await again('o-${row.a}-${row.b}', 'o-1-2')).toBe('o-1-2');
+});
+
+test.each([
+  ['ROUTE_VALUE_NULL', 'ROUTE_VALUE_NULL', /^queue_name: row\.b was NULL and has no default/],
+  ['ROUTE_VALUE_ABSENT', 'ROUTE_VALUE_ABSENT', /^queue_name: row\.b was not sent and has no default/],
+  ['ROUTE_VALUE_UNFIT', 'ROUTE_VALUE_UNFIT', /^queue_name: row\.b did not fit and has no default/],
+  ['ROUTE_NOT_ALLOWED', 'ROUTE_NOT_ALLOWED', /^queue_name: row\.b was not in allowed and has no default/],
+  ['ROUTE_UNKNOWN', 'ROUTE_VALUE_ABSENT', /^queue_name: row\.b is not known any more and has no default/],
+])('a letter of %s that has no default yet says so, by its key and column', async (was, code, hint) => {
+  const fault = (await queue('o-${row.a}-${row.b}'))!.idAgain!('o-x-${row.b}', was);
+  expect(fault).toEqual({ id: 'o-x-${row.b}', code, hint: expect.stringMatching(hint) });
+  expect((fault as { hint: string }).hint).toMatch(
+    /give it one, \$\{row\.b:-other\}, and replay the letter again$/,
+  );
+});
+
+test('a letter that lacks what is no part of the template any more has an unknown route', async () => {
+  const again = async (template: string, id: string) =>
+    (await queue(template))!.idAgain!(id, 'ROUTE_VALUE_NULL');
+  const unknown = {
+    code: 'ROUTE_UNKNOWN',
+    hint: expect.stringMatching(/^queue_name: its template does not/),
+  };
+  expect(await again('o-${row.zone:-eu}', 'o-${row.region}')).toMatchObject(unknown);
+  expect(await again('o-${row.zone}', 'o-${row.region}')).toMatchObject(unknown);
+  expect(await again('new-${row.region}', 'old-${row.region}')).toMatchObject(unknown);
+  expect(await again('o-${row.a:-x}-${row.region}', 'o-${row.a}-${row.zone}')).toMatchObject(unknown);
+  // Also where a default completes it.
+  expect((await queue('new-${row.region:-eu}'))!.open('old-eu')).toMatchObject({ code: 'ROUTE_UNKNOWN' });
+});
+
+test('a letter of a webhook names the header whose value it lacks', async () => {
+  const destination = {
+    type: 'webhook',
+    url: 'https://example.com/in',
+    http_endpoint_path: '/t/${row.a}',
+    headers: { 'x-tenant': 't-${row.c}' },
+  };
+  const by = (await byRow(destination))!;
+  const lacking = by.idOf(row({ a: 'x', c: null })) as { id: string; code: string };
+  expect(lacking.code).toBe('ROUTE_VALUE_NULL');
+  expect(by.idAgain!(lacking.id, lacking.code)).toMatchObject({
+    id: lacking.id,
+    code: 'ROUTE_VALUE_NULL',
+    hint: expect.stringMatching(/^headers: row\.c was NULL/),
   });
-  expect((await queue('o-${row.a}-${row.b}'))!.idAgain!('o-1-2')).toBe('o-1-2');
+  const other = (await byRow({ ...destination, headers: { 'x-tenant': 't-${row.d}' } }))!;
+  expect(other.idAgain!(lacking.id, lacking.code)).toMatchObject({ code: 'ROUTE_UNKNOWN' });
+});
+
+test('an empty text is a value: it does not take the default', async () => {
+  const by = (await byRow({
+    type: 'webhook',
+    url: 'http://localhost',
+    http_endpoint_path: '/t/${row.a:-x}',
+  }))!;
+  expect(by.idOf(row({ a: '' }))).toMatchObject({ code: 'ROUTE_VALUE_UNFIT' });
+  expect(by.idOf(row({ a: null }))).toBe('http://localhost/t/x');
+  const header = { 'x-a': 'a${row.a:-none}' };
+  const headers = (await byRow({ type: 'webhook', url: 'http://localhost', headers: header }))!;
+  const sent = headers.open(headers.idOf(row({ a: '' })) as string);
+  expect(sent).toMatchObject({ target: { headers: { 'x-a': 'a' } } });
 });
 
 test('a route that the template does not give any more is not opened for a letter', async () => {

@@ -8,11 +8,11 @@ export function changedStep({ tables }: Pick<SinkSettings, 'tables'>): Step | un
   if (tables.every(({ rules }) => rules?.onlyWhenChanged === undefined)) return undefined;
   return (rows) => {
     for (const row of rows) {
-      const { isUnchanged, changesRoute } = row.plan;
+      const { isUnchanged, routeMoveOf } = row.plan;
       if (isUnchanged === undefined || row.kind !== FRAME.update || row.moved !== undefined) continue;
       const event = rows.read(row);
       // Where it was, and where it is now, must know.
-      if (isUnchanged(event) && changesRoute?.(event) !== true) rows.drop(row, 'unchanged');
+      if (isUnchanged(event) && routeMoveOf?.(event) === undefined) rows.drop(row, 'unchanged');
     }
   };
 }

@@ -122,7 +122,7 @@ function knowledgeOf(
   readsDelete: boolean,
 ): RowKnowledge {
   const byIndex = columns.map(({ name }) => known.columns.find((column) => column.name === name)!);
-  const halves = plan.changesKey !== undefined || plan.changesRoute !== undefined;
+  const halves = plan.changesKey !== undefined || plan.routeMoveOf !== undefined;
   const moves = plan.movesByFilter;
   return {
     mayBeNull: (column) => byIndex[column]!.mayBeNull,
