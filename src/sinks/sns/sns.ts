@@ -7,7 +7,7 @@ import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
-import { FewAtOnce } from '../aws/few-at-once.ts';
+import { Questions } from '../aws/questions.ts';
 import { awsQuery } from '../aws/query.ts';
 import { outcomesOf } from '../aws/reply.ts';
 import type { XmlElement } from '../aws/xml.ts';
@@ -65,7 +65,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
   const written = topicOf(config)!; // the schema demands one
   // The retries of one topic are few.
   const names = new TopicNames({ tellsMissing: isTemplate(written) });
-  const questions = new FewAtOnce(MAX_QUESTIONS);
+  const questions = new Questions(MAX_QUESTIONS);
   const makeTopic = (id: string, creates: boolean): SnsTopic =>
     new SnsTopic({
       id,

@@ -2,6 +2,7 @@
 // that look for theirs. A page is asked for by one of them at a time; what it brings, and where the next one begins, is everybody's.
 import { steadyMs } from '../../core/clock.ts';
 import { errorFamily, RequestError, type ErrorFamily } from '../aws/errors.ts';
+import { Refusal } from '../aws/questions.ts';
 import { parseTopicArn } from './arn.ts';
 
 export type Page = { readonly arns: readonly string[]; readonly next: string | undefined };
@@ -16,8 +17,6 @@ export const FRESH_MS = 1000;
 export const MAX_FRESH_MS = 30_000;
 /** At least so long for each page: a third of the 30 a second that an account may ask for. */
 export const FRESH_MS_PER_PAGE = 100;
-/** What was refused to one for too many requests nobody tries again at once. */
-export const REFUSED_MS = 200;
 /** A listing that nobody has gone on with for so long begins anew: how long its token holds is not said. */
 export const UNFINISHED_MS = 30_000;
 
@@ -58,12 +57,13 @@ export class TopicNames {
   #ended: Ended | undefined;
   /** Grows with each listing that finds nobody's. */
   #freshMs = FRESH_MS;
-  #refused: { readonly error: RequestError; readonly atMs: number } | undefined;
+  readonly #refusal: Refusal;
 
   /** `tellsMissing`: what a listing has not seen is missing for a while; else whoever looks for it lists again. */
   constructor({ tellsMissing, nowMs = steadyMs }: { tellsMissing: boolean; nowMs?: () => number }) {
     this.#tellsMissing = tellsMissing;
     this.#nowMs = nowMs;
+    this.#refusal = new Refusal(nowMs);
   }
 
   /** Throws what `read` throws; what was listed until then is known, and whoever looks next goes on at that page. */
@@ -123,8 +123,7 @@ export class TopicNames {
         return;
       }
     }
-    const refused = this.#refused;
-    if (refused !== undefined && this.#nowMs() - refused.atMs < REFUSED_MS) throw refused.error;
+    this.#refusal.throwIfRecent();
     this.#page = this.#next(read).finally(() => (this.#page = undefined));
     await this.#page;
   }
@@ -136,10 +135,9 @@ export class TopicNames {
       page = await read(listing.token);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
-      const family = errorFamily(error.code, error.status);
-      if (family === 'throttled') this.#refused = { error, atMs: this.#nowMs() };
+      this.#refusal.note(error);
       // It may be the token that is refused.
-      if (!PASSING.has(family)) this.#abandon(listing);
+      if (!PASSING.has(errorFamily(error.code, error.status))) this.#abandon(listing);
       throw error;
     }
     for (const arn of page.arns) {

@@ -8,7 +8,7 @@ import { Finding, type LookOptions } from '../aws/finding.ts';
 import type { CheckOptions, SinkLimits } from '../sink.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
 import { queryBody } from '../aws/query.ts';
-import type { FewAtOnce } from '../aws/few-at-once.ts';
+import type { Questions } from '../aws/questions.ts';
 import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
 import { parseTopicArn } from './arn.ts';
 import { wholeBody } from '../http/connection.ts';
@@ -33,7 +33,7 @@ export type TopicOptions = {
   readonly createIfNotExists: boolean;
   /** Those of the account, and turns to ask about one: shared by the topics of a sink. */
   readonly names: TopicNames;
-  readonly questions: FewAtOnce;
+  readonly questions: Questions;
   readonly lanes: Lanes;
   readonly logger: Logger;
 };
@@ -146,7 +146,7 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
       parameters[`Attributes.entry.${index + 1}.key`] = key;
       parameters[`Attributes.entry.${index + 1}.value`] = value;
     });
-    const answer = await this.#options.questions.run(() => call('CreateTopic', parameters));
+    const answer = await this.#options.questions.ask(() => call('CreateTopic', parameters));
     const arn = textOf(answer, 'TopicArn');
     // Of another topic: an answer that strayed. Its messages would go there.
     if (arn === undefined || parseTopicArn(arn)?.name !== this.name) {
@@ -162,7 +162,7 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
   }
 
   async #readAttributes(call: Call, arn: string): Promise<void> {
-    const result = await this.#options.questions.run(() => call('GetTopicAttributes', { TopicArn: arn }));
+    const result = await this.#options.questions.ask(() => call('GetTopicAttributes', { TopicArn: arn }));
     const size = childOf(result, 'Attributes')?.children.find(
       (entry) => textOf(entry, 'key') === 'MaximumMessageSize',
     );

@@ -1,11 +1,11 @@
 // One listing of an account's topics for all that look for theirs; pages, refusals and the clock are the tests' own.
 import { describe, expect, test } from 'vitest';
 import { RequestError } from '../../../src/sinks/aws/errors.ts';
+import { REFUSED_MS } from '../../../src/sinks/aws/questions.ts';
 import {
   FRESH_MS,
   FRESH_MS_PER_PAGE,
   MAX_FRESH_MS,
-  REFUSED_MS,
   TopicNames,
   UNFINISHED_MS,
 } from '../../../src/sinks/sns/topic-names.ts';
