@@ -1,5 +1,6 @@
 // The ARNs of an account's topics by their names: SNS has no call that tells the one of a name, so the topics are listed, once for all
 // that look for theirs. A page is asked for by one of them at a time; what it brings, and where the next one begins, is everybody's.
+// A topic that is deleted keeps its ARN here: it is the same when it is made again.
 import { steadyMs } from '../../core/clock.ts';
 import { errorFamily, RequestError, type ErrorFamily } from '../aws/errors.ts';
 import { Refusal } from '../aws/questions.ts';
@@ -86,12 +87,6 @@ export class TopicNames {
   learn(name: string, arn: string): void {
     this.#listing?.arns.set(name, arn);
     this.#keep(name, arn);
-  }
-
-  /** It is gone: whoever looks for it lists anew. */
-  forget(name: string): void {
-    this.#listing?.arns.delete(name);
-    this.#arns.delete(name);
   }
 
   #known(name: string): string | undefined {

@@ -83,7 +83,6 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
   }
 
   forget(): void {
-    this.#options.names.forget(this.name);
     this.#finding.forget();
   }
 
@@ -115,7 +114,6 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     try {
       await this.#readAttributes(call, arn);
     } catch (error) {
-      if (isMissing(error)) this.#options.names.forget(this.name);
       if (isMissing(error) && options.create) {
         const created = await this.#create(call, client.region);
         // Topics are created in the account of the credentials.

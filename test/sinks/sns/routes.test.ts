@@ -1,8 +1,9 @@
 // Topics that rows name: which there may be, which are made, and what their routes are.
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { isFault } from '../../../src/pipeline/delivery/routes.ts';
 import type { Route, RouteByRow, RouteFault, Sink } from '../../../src/sinks/sink.ts';
 import { sns } from '../../../src/sinks/sns/sns.ts';
+import { TopicNames } from '../../../src/sinks/sns/topic-names.ts';
 import { encoded, message, patient, silent } from '../../support/messages.ts';
 import { parseConfig, recorder } from './fixture.ts';
 
@@ -118,4 +119,40 @@ test('who asks for topics to be made is told of those that rows name', () => {
   expect(notesOf({ ...template, topic_name: 'orders' })).toEqual([]);
   expect(notesOf({ ...template, create_if_not_exists: false })).toEqual([]);
   expect(notesOf({ ...template, allowed: ['orders-eu'] })).toEqual([]);
+});
+
+test('a missing topic that rows name is not listed for again at once, and is known as missing when it is', async () => {
+  const topics = await recorder();
+  for (let i = 0; i < 60; i++) topics.createTopic(`t-${i}`);
+  topics.pageSize = 1;
+  const asked: string[] = [];
+  topics.answer = (action) => void asked.push(action);
+  const looked = vi.spyOn(TopicNames.prototype, 'find');
+  onTestFinished(() => looked.mockRestore());
+  const place = await sinkTo({
+    topic_name: 'orders-${row.region}',
+    region: 'us-east-1',
+    emulator_base_url: topics.url,
+  });
+  for (let i = 0; i < 2; i++) expect(await deliver(place, 'eu')).toMatchObject([{ code: 'NotFound' }]);
+  expect(asked).toEqual(Array.from({ length: 60 }, () => 'ListTopics'));
+  expect(looked.mock.calls.map(([looking]) => looking)).toEqual([
+    { name: 'orders-eu', again: false },
+    { name: 'orders-eu', again: true },
+  ]);
+});
+
+test('a topic that may be behind those that are looked through is not made, and topic_arn is named', async () => {
+  const topics = await recorder();
+  for (let i = 0; i <= 1000; i++) topics.createTopic(`t-${i}`);
+  topics.pageSize = 1;
+  const place = await sinkTo({
+    topic_name: '${row.topic}',
+    allowed: ['eu'],
+    region: 'us-east-1',
+    create_if_not_exists: true,
+    emulator_base_url: topics.url,
+  });
+  expect(await deliver(place, 'eu')).toMatchObject([{ hint: expect.stringContaining('write topic_arn') }]);
+  expect(topics.topicAttributes('eu')).toBeUndefined();
 });

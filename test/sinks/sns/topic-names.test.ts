@@ -72,7 +72,9 @@ describe('a listing', () => {
     world.failing = refusal('InvalidParameter');
     await expect(look('b')).rejects.toThrow('InvalidParameter');
     world.failing = undefined;
-    expect([await look('a'), await look('b')]).toEqual([arnOf('a'), arnOf('b')]);
+    expect(await look('a')).toBe(arnOf('a'));
+    expect(asked).toEqual([0, 1]);
+    expect(await look('b')).toBe(arnOf('b'));
     expect(asked).toEqual([0, 1, 0, 1]);
   });
 
@@ -159,15 +161,15 @@ describe('what is missing', () => {
     expect(asked).toEqual([0, 0, 0]);
   });
 
-  test('was deleted, or is not any more in a later listing', async () => {
+  test('is what a later listing has not seen any more', async () => {
     const pages = [['a', 'b']];
-    const { look, names, world } = account(pages);
-    await look('a');
-    pages[0] = [];
-    names.forget('a');
-    expect([await look('a'), await look('b')]).toEqual(['missing', arnOf('b')]);
+    const { look, world } = account(pages);
+    await look('none');
+    pages[0] = ['b'];
+    expect(await look('a')).toBe(arnOf('a'));
     world.nowMs += FRESH_MS;
-    expect([await look('a'), await look('b')]).toEqual(['missing', 'missing']);
+    await look('none');
+    expect([await look('a'), await look('b')]).toEqual(['missing', arnOf('b')]);
   });
 
   test('is there once it was made', async () => {
@@ -176,4 +178,38 @@ describe('what is missing', () => {
     names.learn('new', arnOf('new'));
     expect(await look('new')).toBe(arnOf('new'));
   });
+
+  test('is there once it was made, also where that was while the topics were listed', async () => {
+    const { look, names, asked } = account([['a'], ['b']]);
+    await look('a');
+    names.learn('new', arnOf('new'));
+    await look('b');
+    expect(await look('new')).toBe(arnOf('new'));
+    expect(asked).toEqual([0, 1]);
+  });
+
+  test('is so for a second again once a listing has found what somebody looked for', async () => {
+    const pages = [['a'], ['z']];
+    const { look, asked, world } = account(pages);
+    await look('none');
+    for (let i = 0; i < 4; i++) {
+      world.nowMs += MAX_FRESH_MS;
+      await look('none', true);
+    }
+    pages[0]!.push('new');
+    world.nowMs += MAX_FRESH_MS;
+    expect(await look('new')).toBe(arnOf('new'));
+    await look('none', true);
+    const listings = asked.length;
+    world.nowMs += FRESH_MS;
+    await look('none', true);
+    expect(asked.length).toBeGreaterThan(listings);
+  });
+});
+
+test('no more names are kept than are looked through', async () => {
+  const { look, names, asked } = account([['a']]);
+  for (let i = 0; i <= 100_000; i++) names.learn(`t-${i}`, arnOf(`t-${i}`));
+  expect([await look('t-100000'), await look('t-0')]).toEqual([arnOf('t-100000'), 'missing']);
+  expect(asked).toEqual([0]);
 });
