@@ -78,6 +78,7 @@ function sinkTroubles(sink: SinkStatus): readonly Trouble[] {
         health: health === 'halted' ? health : ('degraded' as const),
       })),
     ...untoldRoutes(sink),
+    ...tooManyRoutes(sink),
     ...(blockedGroups.length === 0
       ? []
       : [
@@ -105,6 +106,17 @@ function untoldRoutes({ routes, routeCounts }: SinkStatus): readonly Trouble[] {
     ? [degraded(`${more} more of ${told + more} routes that fail`, 'what is said of the others')]
     : [];
 }
+
+/** It reads no further because of them. */
+const tooManyRoutes = ({ routesInUse }: SinkStatus): readonly Trouble[] =>
+  routesInUse === undefined
+    ? []
+    : [
+        degraded(
+          `messages are on their way to ${routesInUse} routes: nothing more is read until one is idle`,
+          'mend the routes that fail, or take out of the sink the rows that name them (where), or let the template name fewer',
+        ),
+      ];
 
 /** Of a sink that does not run. */
 function resting({ state }: SinkStatus, path: string): readonly Trouble[] {

@@ -98,6 +98,13 @@ const SINKS: readonly Case<SinkStatus>[] = [
     /allow/,
   ],
   [
+    'whose rows name more routes than there is room for, and that reads no further',
+    { routesInUse: 1003 },
+    'degraded',
+    /^messages are on their way to 1003 routes: nothing more is read until one is idle$/,
+    /mend the routes that fail/,
+  ],
+  [
     'with a group held back',
     { blockedGroups: ['public.users:7'] },
     'degraded',

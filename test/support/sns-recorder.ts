@@ -20,6 +20,8 @@ export type SnsRecorder = {
   readonly counts: { requests: number; accepted: number; duplicates: number; failed: number };
   /** Answers to requests of this action while it returns one; undefined: the request is served. */
   answer: ((action: string, headers: IncomingMessage['headers']) => CannedError | undefined) | undefined;
+  /** A request of this action is served when this has resolved. */
+  hold: ((action: string) => Promise<void>) | undefined;
   /** Topics of one page of ListTopics. */
   pageSize: number;
   stop(): Promise<void>;
@@ -144,6 +146,7 @@ export async function startSnsRecorder(): Promise<SnsRecorder> {
     const form = new URLSearchParams(payload.toString());
     const action = form.get('Action') ?? '';
     try {
+      await recorder.hold?.(action);
       const canned = recorder.answer?.(action, request.headers);
       if (canned !== undefined) {
         for (const [name, value] of Object.entries(canned.headers ?? {})) response.setHeader(name, value);
@@ -183,6 +186,7 @@ export async function startSnsRecorder(): Promise<SnsRecorder> {
     messages,
     counts,
     answer: undefined,
+    hold: undefined,
     pageSize: 100,
     async stop() {
       server.closeAllConnections();

@@ -15,7 +15,10 @@ const HELD_BACK = 4;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
-/** Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. */
+/**
+ * Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. From here on no further block is
+ * read: the last one is taken as a whole, so that there may be as many more as it has rows.
+ */
 export const MAX_ROUTES_BY_ROW = 1000;
 /** From this share of them on there is hardly room for more. */
 const CROWDED_SHARE = 0.9;
@@ -195,6 +198,11 @@ export class Room {
     return underWay + Math.max(underWay, this.#maxBuffered) + this.held * HELD_BACK;
   }
 
+  /** Routes that rows have opened and that are in use, where there is no room for more. */
+  get tooManyRoutes(): number | undefined {
+    return this.#routesByRow >= MAX_ROUTES_BY_ROW ? this.#routesByRow : undefined;
+  }
+
   /** Is there hardly room for more routes? */
   get isCrowded(): boolean {
     return this.#routesByRow >= MAX_ROUTES_BY_ROW * CROWDED_SHARE;
@@ -205,7 +213,7 @@ export class Room {
       this.buffered >= this.#limit ||
       this.#bytes >= MAX_BUFFERED_BYTES ||
       this.parked >= this.#maxParked ||
-      this.#routesByRow >= MAX_ROUTES_BY_ROW
+      this.tooManyRoutes !== undefined
     );
   }
 
@@ -214,7 +222,7 @@ export class Room {
       this.buffered <= this.#limit * RESUME_SHARE &&
       this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
       this.parked < this.#maxParked &&
-      this.#routesByRow < MAX_ROUTES_BY_ROW
+      this.tooManyRoutes === undefined
     );
   }
 

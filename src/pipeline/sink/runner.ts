@@ -29,6 +29,8 @@ export class SinkRunner {
   readonly #stopping = new AbortController();
   /** Set while it waits at a change. */
   #halted: Condition | undefined;
+  /** Since when it waits for room. */
+  #waitsSinceMs: number | undefined;
   #shedTimer: NodeJS.Timeout | undefined;
 
   private constructor(options: SinkOptions, place: SinkPlace, parts: SinkParts, failed: Promise<never>) {
@@ -133,6 +135,7 @@ export class SinkRunner {
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
       rewinds: this.#place.rewinds,
+      waitsForRoomMs: this.#waitsSinceMs === undefined ? 0 : steadyMs() - this.#waitsSinceMs,
     });
   }
 
@@ -152,13 +155,19 @@ export class SinkRunner {
       settlement.soon();
       if (intake.halt !== undefined) return await this.#untilHalted(intake.halt);
       restored.readTo(walker.head.position);
-      if (unsettled.room.isFull()) await unsettled.room.untilRoom(signal);
+      if (unsettled.room.isFull()) await this.#untilRoom();
       if (steadyMs() - turnBeganMs > TURN_MS) {
         await nextTurn();
         turnBeganMs = steadyMs();
       }
       if (signal.aborted) break;
     }
+  }
+
+  async #untilRoom(): Promise<void> {
+    this.#waitsSinceMs = steadyMs();
+    await this.#parts.unsettled.room.untilRoom(this.#stopping.signal);
+    this.#waitsSinceMs = undefined;
   }
 
   /** It waits at a change: what came before is delivered first. Then rejects with what it waits at. */

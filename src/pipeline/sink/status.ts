@@ -32,7 +32,12 @@ export type RunningSink = {
   readonly writtenEnd: number;
   readonly deadLetters: LetterCounts;
   readonly rewinds: number;
+  /** How long nothing has been read for want of room. */
+  readonly waitsForRoomMs: number;
 };
+
+/** Where rows name many routes reading stops for moments, which is no trouble. */
+const ROUTES_IN_USE_AFTER_MS = 10_000;
 
 export function sinkStatus(running: RunningSink): SinkStatus {
   const { settings, parts } = running;
@@ -41,6 +46,8 @@ export function sinkStatus(running: RunningSink): SinkStatus {
   const latency = dispatcher.latency.quantiles(steadyMs());
   const { oldest } = unsettled;
   const rowRewind = parts.rowRewinds.status();
+  const routesInUse =
+    running.waitsForRoomMs < ROUTES_IN_USE_AFTER_MS ? undefined : unsettled.room.tooManyRoutes;
   return {
     ...conditionOf(running),
     name: settings.name,
@@ -59,6 +66,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     rewinds: running.rewinds,
     gaps: shedding.gaps,
     ...(rowRewind === undefined ? {} : { rowRewind }),
+    ...(routesInUse === undefined ? {} : { routesInUse }),
     ...routesStatus([...parts.routes.all()].filter(({ isNowhere }) => !isNowhere)),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
@@ -159,7 +167,14 @@ export function restingStatus(sink: {
   wallMs: number;
 }): SinkStatus {
   const { last, place, condition } = sink;
-  const { reason: _reason, cure: _cure, latency: _latency, rowRewind: _rowRewind, ...known } = last;
+  const {
+    reason: _reason,
+    cure: _cure,
+    latency: _latency,
+    rowRewind: _rowRewind,
+    routesInUse: _routesInUse,
+    ...known
+  } = last;
   const lagBytes = place === undefined ? 0 : Math.max(0, sink.writtenEnd - place.offset);
   return {
     ...known,

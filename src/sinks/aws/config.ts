@@ -105,11 +105,7 @@ export type Fault = {
 
 /** What one field of credentials or emulator cannot say alone. */
 export function* awsFaultsOf(config: AwsConfig): Generator<Fault> {
-  const judged = judgedRegion(config);
-  if (judged?.kind === 'mistyped') {
-    const message = `AWS has no region ${config.region}`;
-    yield { path: ['region'], message, params: { nearest: judged.nearest } };
-  }
+  yield* mistypedRegion(config, config.region, 'region');
   const isStatic = config.access_key_id !== undefined;
   if (isStatic !== (config.secret_access_key !== undefined)) {
     const missing = isStatic ? 'secret_access_key' : 'access_key_id';
@@ -135,23 +131,34 @@ export function* awsFaultsOf(config: AwsConfig): Generator<Fault> {
   }
 }
 
+/** `key`: where this region stands. */
+export function* mistypedRegion(
+  config: EmulatorConfig,
+  region: string | undefined,
+  key: string,
+): Generator<Fault> {
+  const judged = judgedRegion(config, region);
+  if (judged?.kind === 'mistyped')
+    yield { path: [key], message: `AWS has no region ${region}`, params: { nearest: judged.nearest } };
+}
+
 /** Undefined where none is written, an emulator takes any, or it is a fault in itself. */
-function judgedRegion(config: AwsConfig): RegionVerdict | undefined {
-  const { region } = config;
+function judgedRegion(config: EmulatorConfig, region: string | undefined): RegionVerdict | undefined {
   if (region === undefined || !isRegionName(region) || emulatorOf(config) !== undefined) return undefined;
   return judgeRegion(region);
 }
+
+type EmulatorConfig = Pick<AwsConfig, 'use_emulator' | 'emulator_base_url'>;
 
 /** What takes the place of AWS, as far as the configuration says it. */
 export const emulatorOf = ({
   use_emulator: isUsed,
   emulator_base_url: url,
-}: Pick<AwsConfig, 'use_emulator' | 'emulator_base_url'>): string | undefined =>
-  isUsed === false ? undefined : url;
+}: EmulatorConfig): string | undefined => (isUsed === false ? undefined : url);
 
 /** What is no fault, but may be one. */
 export function awsNotesOf(config: AwsConfig): readonly string[] {
-  const judged = judgedRegion(config);
+  const judged = judgedRegion(config, config.region);
   if (judged?.kind !== 'unknown') return [];
   const nearest = judged.nearest === undefined ? '' : ` (the nearest that is known: ${judged.nearest})`;
   return [`region ${config.region} is not known to this version${nearest}: right if it is new`];

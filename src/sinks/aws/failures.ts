@@ -35,7 +35,8 @@ const MEANINGS: Readonly<Record<ErrorFamily, Meaning>> = {
 /** The families whose cure depends on the service. */
 type OwnFamily = 'throttled' | 'denied' | 'keyDenied' | 'missing' | 'tooLong' | 'parameter' | 'region';
 
-export type ServiceCures = Readonly<Record<OwnFamily, string>>;
+/** `lookupThrottled`: it was asked for the route, and no message was sent. */
+export type ServiceCures = Readonly<Record<OwnFamily | 'lookupThrottled', string>>;
 
 const commonCures = (service: string): Readonly<Record<Exclude<ErrorFamily, OwnFamily>, string>> => ({
   credentials: 'set access_key_id and secret_access_key, profile, use_task_role, or the AWS_* variables',
@@ -61,7 +62,7 @@ const GONE_THROUGH = 200;
 /** The failures of one service, as an operator reads them. */
 export class AwsFailures {
   readonly #service: string;
-  readonly #cures: Readonly<Record<ErrorFamily, string>>;
+  readonly #cures: Readonly<Record<ErrorFamily | 'lookupThrottled', string>>;
 
   constructor(service: string, cures: ServiceCures) {
     this.#service = service;
@@ -91,7 +92,8 @@ export class AwsFailures {
 
   /** Looking for the route failed: no message was sent, so none can be at fault. */
   ofLookup(error: RequestError): DeliveryError {
-    return { ...this.ofRequest(error), kind: 'retryable', scope: 'route' };
+    const failure: DeliveryError = { ...this.ofRequest(error), kind: 'retryable', scope: 'route' };
+    return failure.throttled === true ? { ...failure, hint: this.#cures.lookupThrottled } : failure;
   }
 
   /** What the failure of one entry means, its request having gone through. */

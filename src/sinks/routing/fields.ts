@@ -43,5 +43,15 @@ export function faultsOfRouted(text: string, schema: z.ZodType<string>, fixed = 
 }
 
 /** As short as such texts get. */
-const sampleOf = (template: Template): string =>
-  template.map((part) => (part.kind === 'text' ? part.text : 'x')).join('');
+const sampleOf = (template: Template, value = 'x'): string =>
+  template.map((part) => (part.kind === 'text' ? part.text : value)).join('');
+
+/** A text with this in the place of each value; one that is no template, or a wrong one, as it is. */
+export function withStandIns(text: string, value: string): string {
+  try {
+    return isTemplate(text) ? sampleOf(parseRowTemplate(text), value) : text;
+  } catch (error) {
+    if (!(error instanceof TailraceError)) throw error;
+    return text;
+  }
+}

@@ -1,9 +1,9 @@
 // The configuration of an SNS destination: one schema, from which validation, JSON Schema and the docs table derive.
 import { z } from 'zod';
 import { isTemplate } from '../../core/template.ts';
-import { awsFaultsOf, awsKeys, type Fault } from '../aws/config.ts';
+import { awsFaultsOf, awsKeys, mistypedRegion, type Fault } from '../aws/config.ts';
 import { allowedField, freelyNamed, namesFreely, unfitNames } from '../routing/allowed.ts';
-import { resolved, routed } from '../routing/fields.ts';
+import { resolved, routed, withStandIns } from '../routing/fields.ts';
 import { parseTopicArn, TOPIC_NAME } from './arn.ts';
 
 /** What a topic may be called, and where it may be, once the row's values stand there. */
@@ -73,6 +73,9 @@ export type SnsConfig = z.output<typeof snsConfigSchema>;
 /** The topic as configured: name or ARN, or a template of one. */
 export const topicOf = ({ topic_arn: arn, topic_name: name }: SnsConfig): string | undefined => arn ?? name;
 
+/** Stands for a value of the row: it may be a part of a name, and is none of a region or an account. */
+const VALUE = 'X';
+
 /** What one field cannot say alone. */
 function* faultsOf(config: SnsConfig): Generator<Fault> {
   const { topic_arn: arn, topic_name: name, region, is_fifo: isFifo } = config;
@@ -91,17 +94,17 @@ function* faultsOf(config: SnsConfig): Generator<Fault> {
   if (config.allowed !== undefined && !isTemplate(topicOf(config) ?? ''))
     yield { path: ['allowed'], message: 'this goes with a template: no row decides the topic here' };
   yield* unfitNames(config.allowed, snsRouting);
-  const parsed = arn === undefined ? undefined : parseTopicArn(arn);
-  if (region !== undefined && parsed !== undefined && parsed.region !== region) {
-    yield { path: ['topic_arn'], message: `this topic is in ${parsed.region}, but region says ${region}` };
+  const known = arn === undefined ? undefined : parseTopicArn(withStandIns(arn, VALUE));
+  if (region !== undefined && known !== undefined && known.region !== region) {
+    yield { path: ['topic_arn'], message: `this topic is in ${known.region}, but region says ${region}` };
   }
-  const called = name ?? parsed?.name;
-  if (
-    isFifo !== undefined &&
-    called !== undefined &&
-    !called.endsWith('}') &&
-    isFifo !== called.endsWith('.fifo')
-  ) {
+  if (known?.region !== region) yield* mistypedRegion(config, known?.region, 'topic_arn');
+  const written = topicOf(config) ?? '';
+  // A value has no dot, unless it is one of those that are allowed.
+  const mayBeEither = config.allowed !== undefined && written.endsWith('}');
+  const isFifoByName = withStandIns(written, VALUE).endsWith('.fifo');
+  if (isFifo !== undefined && written !== '' && !mayBeEither && isFifo !== isFifoByName) {
+    const called = isTemplate(written) ? written : (known?.name ?? written);
     const message = `is_fifo is ${isFifo}, but the topic is called ${called}: FIFO topics, and only they, end with .fifo`;
     yield { path: ['is_fifo'], message };
   }

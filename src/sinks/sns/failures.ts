@@ -4,6 +4,8 @@ import { AwsFailures } from '../aws/failures.ts';
 export const snsFailures = new AwsFailures('SNS', {
   throttled:
     'SNS takes fewer requests than there are: they are sent more slowly until it takes all; for a FIFO topic, FifoThroughputScope MessageGroup raises the limit',
+  lookupThrottled:
+    'SNS answers fewer questions about topics (ListTopics, GetTopicAttributes, CreateTopic) than the account asks: they are asked again, more slowly; with topic_arn instead of topic_name no topics are listed',
   denied:
     'allow sns:Publish and sns:GetTopicAttributes on this topic to these credentials, in their policy and in the topic’s (with topic_name also sns:ListTopics, to create it sns:CreateTopic)',
   keyDenied:

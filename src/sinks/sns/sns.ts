@@ -7,6 +7,7 @@ import { awsNotesOf } from '../aws/config.ts';
 import { AwsConnections } from '../aws/connections.ts';
 import { checkRoutes, deliver } from '../aws/delivery.ts';
 import { deduplicationSuffix } from '../aws/ids.ts';
+import { Questions } from '../aws/questions.ts';
 import { awsQuery } from '../aws/query.ts';
 import { outcomesOf } from '../aws/reply.ts';
 import type { XmlElement } from '../aws/xml.ts';
@@ -27,7 +28,11 @@ import { snsConfigSchema, snsRouting, topicOf, type SnsConfig } from './config.t
 import { snsFailures as failures } from './failures.ts';
 import { readPublishReply } from './reply.ts';
 import { PublishWriter } from './request.ts';
+import { TopicNames } from './topic-names.ts';
 import { SnsTopic, type FoundTopic } from './topic.ts';
+
+/** CreateTopic and GetTopicAttributes: rows may name hundreds of topics at once. https://docs.aws.amazon.com/general/latest/gr/sns.html */
+const MAX_QUESTIONS = 8;
 
 export const sns: SinkDefinition<SnsConfig> = {
   type: 'sns',
@@ -57,15 +62,20 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     messageAttributes: config.message_attributes,
   });
   const { create_if_not_exists: createIfNotExists, allowed, group_id: groupTemplate } = config;
+  const written = topicOf(config)!; // the schema demands one
+  // The retries of one topic are few.
+  const names = new TopicNames({ tellsMissing: isTemplate(written) });
+  const questions = new Questions(MAX_QUESTIONS);
   const makeTopic = (id: string, creates: boolean): SnsTopic =>
     new SnsTopic({
       id,
       connect: () => connections.clientFor({ region: parseTopicArn(id)?.region }),
       createIfNotExists: creates,
+      names,
+      questions,
       lanes: config,
       logger: context.logger,
     });
-  const written = topicOf(config)!; // the schema demands one
   /** Those that are known before any row. */
   const topics = new Map(
     [written, ...listed(allowed)]

@@ -8,10 +8,12 @@ import { Finding, type LookOptions } from '../aws/finding.ts';
 import type { CheckOptions, SinkLimits } from '../sink.ts';
 import { isDenied, isMissing, MALFORMED_REPLY, RequestError } from '../aws/errors.ts';
 import { queryBody } from '../aws/query.ts';
+import type { Questions } from '../aws/questions.ts';
 import { childOf, textOf, type XmlElement } from '../aws/xml.ts';
 import { parseTopicArn } from './arn.ts';
 import { wholeBody } from '../http/connection.ts';
 import { requestStart, SNS_VERSION } from './request.ts';
+import type { TopicNames } from './topic-names.ts';
 
 /**
  * Messages in order and without repeats for each group on its own, which is what makes it fast.
@@ -23,15 +25,15 @@ const FIFO_ATTRIBUTES = {
   ContentBasedDeduplication: 'false',
 };
 
-/** Of a hundred topics each, when a topic is looked for by name. https://docs.aws.amazon.com/sns/latest/api/API_ListTopics.html */
-const MAX_TOPIC_PAGES = 1000;
-
 export type TopicOptions = {
   /** As configured: a name or an ARN. */
   readonly id: string;
   /** Finds region and endpoint of the topic. */
   readonly connect: () => Promise<AwsClient>;
   readonly createIfNotExists: boolean;
+  /** Those of the account, and turns to ask about one: shared by the topics of a sink. */
+  readonly names: TopicNames;
+  readonly questions: Questions;
   readonly lanes: Lanes;
   readonly logger: Logger;
 };
@@ -55,6 +57,8 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
   >;
   readonly #options: TopicOptions;
   readonly #finding: Finding<FoundTopic>;
+  /** There was none of its name when it was looked for. */
+  #wasMissing = false;
 
   constructor(options: TopicOptions) {
     this.#options = options;
@@ -121,16 +125,16 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     return { client, isFifo: this.isFifo, requestStart: requestStart(arn) };
   }
 
-  /** SNS has no call that tells the ARN of a name. */
   async #findArn(call: Call): Promise<string | undefined> {
-    let token: string | undefined;
-    for (let page = 0; page < MAX_TOPIC_PAGES; page++) {
+    const looking = { name: this.name, again: this.#wasMissing };
+    const found = await this.#options.names.find(looking, async (token) => {
       const result = await call('ListTopics', token === undefined ? {} : { NextToken: token });
       const arns = childOf(result, 'Topics')?.children.map((member) => textOf(member, 'TopicArn')) ?? [];
-      const found = arns.find((arn) => arn !== undefined && parseTopicArn(arn)?.name === this.name);
-      token = textOf(result, 'NextToken');
-      if (found !== undefined || token === undefined || token === '') return found;
-    }
+      return { arns: arns.filter((arn) => arn !== undefined), next: textOf(result, 'NextToken') };
+    });
+    this.#wasMissing = found === 'missing';
+    if (found === 'missing') return undefined;
+    if (found !== 'unknown') return found.arn;
     throw missingTopic(`there are too many topics to look for ${this.name} among them: write topic_arn`);
   }
 
@@ -140,7 +144,8 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
       parameters[`Attributes.entry.${index + 1}.key`] = key;
       parameters[`Attributes.entry.${index + 1}.value`] = value;
     });
-    const arn = textOf(await call('CreateTopic', parameters), 'TopicArn');
+    const answer = await this.#options.questions.ask(() => call('CreateTopic', parameters));
+    const arn = textOf(answer, 'TopicArn');
     // Of another topic: an answer that strayed. Its messages would go there.
     if (arn === undefined || parseTopicArn(arn)?.name !== this.name) {
       throw new RequestError({
@@ -149,12 +154,13 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
         message: `no ARN of ${this.name} in the answer to CreateTopic`,
       });
     }
+    this.#options.names.learn(this.name, arn);
     this.#options.logger.info({ topic: this.name, region }, 'created the topic');
     return arn;
   }
 
   async #readAttributes(call: Call, arn: string): Promise<void> {
-    const result = await call('GetTopicAttributes', { TopicArn: arn });
+    const result = await this.#options.questions.ask(() => call('GetTopicAttributes', { TopicArn: arn }));
     const size = childOf(result, 'Attributes')?.children.find(
       (entry) => textOf(entry, 'key') === 'MaximumMessageSize',
     );

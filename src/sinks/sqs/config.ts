@@ -140,7 +140,8 @@ function* faultsOf(config: SqsConfig): Generator<Fault> {
     if (
       config.is_fifo !== undefined &&
       name !== undefined &&
-      !name.endsWith('}') &&
+      // A value has no dot, unless it is one of those that are allowed.
+      !(config.allowed !== undefined && name.endsWith('}')) &&
       config.is_fifo !== name.endsWith('.fifo')
     ) {
       const message = `is_fifo is ${config.is_fifo}, but the queue is called ${name}: FIFO queues, and only they, end with .fifo`;

@@ -4,6 +4,8 @@ import { AwsFailures } from '../aws/failures.ts';
 export const sqsFailures = new AwsFailures('SQS', {
   throttled:
     'SQS takes fewer requests than there are: they are sent more slowly until it takes all; for a FIFO queue, high-throughput mode raises the limit',
+  lookupThrottled:
+    'SQS answers fewer questions about queues (GetQueueUrl, GetQueueAttributes, CreateQueue) than the account asks: they are asked again, more slowly; queue_url instead of queue_name saves half of them',
   denied:
     'allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on this queue to these credentials, in their policy and in the queue’s (to create it sqs:CreateQueue)',
   keyDenied:

@@ -1,6 +1,9 @@
 // One run of a sink by itself: when it reads on.
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
+import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
+import type { RouteByRow } from '../../../src/sinks/sink.ts';
+import { routeTo } from '../../support/dispatcher.ts';
 import { openSinkRoom, TestSink } from '../../support/sink-room.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -32,4 +35,42 @@ test('a sink that waits at a gap stops at once', async () => {
   await runner.stop(0);
   await running;
   expect([sink.accepted(), sink.isClosed]).toEqual([[], true]);
+});
+
+/** Each row goes to a route of its own. */
+class SinkByRow extends TestSink {
+  routeByRow(): RouteByRow {
+    return {
+      groupTemplate: undefined,
+      columns: ['id'],
+      idOf: (row) => `q${row?.text('id')}`,
+      open: (id) => routeTo(id, { messageBytes: 10_000, batchBytes: 100_000 }),
+    };
+  }
+}
+
+test('a block of the log is taken as a whole, whatever routes its rows name; that nothing more is read for them is told where it lasts', async () => {
+  const room = await openSinkRoom();
+  const sink = new SinkByRow({ hold: true });
+  const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
+  onTestFinished(() => runner.stop(0));
+  void runner.run();
+  const count = MAX_ROUTES_BY_ROW + 20;
+  room.insert(
+    100,
+    Array.from({ length: count }, (_, i) => i + 1),
+  );
+  await waitFor(() => runner.status().buffered === count, 'the block to be taken');
+  room.insert(200, [count + 1]);
+  expect(runner.status().routesInUse).toBeUndefined();
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 60_000);
+  onTestFinished(() => clock.mockRestore());
+  expect(runner.status()).toMatchObject({ routesInUse: count, buffered: count });
+  clock.mockImplementation(now);
+  const letGo = setInterval(() => sink.endpoint.held.splice(0).forEach((go) => go()), 1);
+  onTestFinished(() => clearInterval(letGo));
+  await waitFor(() => sink.accepted().length === count + 1, 'the rest');
+  clock.mockImplementation(() => now() + 60_000);
+  expect(runner.status().routesInUse).toBeUndefined();
 });

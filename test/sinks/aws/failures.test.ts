@@ -157,3 +157,18 @@ test.each([
   'A'.repeat(101),
   '\u202e',
 ])('%j is no code, and is shown nowhere', (code) => expect(bareCode(code)).toBeUndefined());
+
+test.each([
+  [sqsFailures, 'GetQueueUrl'],
+  [snsFailures, 'ListTopics'],
+])(
+  'a throttled question about the route is told with another cure than a throttled message',
+  (failures, asked) => {
+    const error = new RequestError({ code: 'Throttling', status: 400, message: 'Rate exceeded' });
+    const lookup = failures.ofLookup(error);
+    expect(lookup).toMatchObject({ kind: 'retryable', scope: 'route', throttled: true });
+    expect(lookup.hint).toContain(asked);
+    expect(lookup.hint).not.toMatch(/FifoThroughputScope|high-throughput/);
+    expect(failures.ofRequest(error).hint).not.toContain(asked);
+  },
+);

@@ -11,6 +11,7 @@ function faultsOf(destination: object): string[] {
   return (result.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`);
 }
 
+const OF_ROWS = 'arn:aws:sns:eu-west-1:123456789012:orders-';
 const ARN = 'arn:aws:sns:eu-west-1:123456789012:users.fifo';
 
 test('a topic is enough; the rest has defaults', () => {
@@ -36,11 +37,57 @@ describe('faults', () => {
     [{ topic_arn: 'arn:aws:sns:eu-west-1:12:users' }, 'topic_arn: a topic ARN looks like'],
     [{ topic_arn: ARN, region: 'us-east-1' }, 'topic_arn: this topic is in eu-west-1'],
     [{ topic_arn: ARN, is_fifo: false }, 'is_fifo: is_fifo is false'],
+    [{ topic_arn: `${OF_ROWS}\${row.r}`, region: 'us-east-1' }, 'topic_arn: this topic is in eu-west-1'],
+    [{ topic_arn: 'arn:aws:sns:eu-wset-1:123456789012:users' }, 'topic_arn: AWS has no region eu-wset-1'],
+    [
+      { topic_arn: 'arn:aws:sns:eu-wset-1:123456789012:orders-${row.r}' },
+      'topic_arn: AWS has no region eu-wset-1',
+    ],
+    [{ topic_arn: `${OF_ROWS}\${row.r}.fifo`, is_fifo: false }, 'is_fifo: is_fifo is false'],
+    [{ topic_arn: `${OF_ROWS}\${row.r:-x}`, is_fifo: true }, 'is_fifo: is_fifo is true'],
+    [{ topic_name: 'orders-${row.r}.fifo', is_fifo: false }, 'is_fifo: is_fifo is false'],
+    [{ topic_name: 'orders-${row.r}', is_fifo: true }, 'is_fifo: is_fifo is true'],
+    [
+      { topic_name: '${row.t}.fifo', allowed: ['a.fifo'], is_fifo: false },
+      'is_fifo: is_fifo is false, but the topic is called ${row.t}.fifo',
+    ],
+    [{ topic_name: '${row.t}' }, 'topic_name: the row would name any topic'],
+    [{ topic_arn: 'arn:aws:sns:eu-west-1:123456789012:${row.t}' }, 'topic_arn: the row would name any topic'],
+    [{ topic_name: '${row.t}', allowed: ['a', 'b c'] }, 'allowed.1: a topic ARN looks like'],
+    [{ topic_name: '${row.t}', allowed: ['a*'] }, 'allowed.0: a list has whole names'],
+    [{ topic_name: 'users', allowed: ['users'] }, 'allowed: this goes with a template'],
+    [{ topic_arn: ARN, allowed: 'users*' }, 'allowed: this goes with a template'],
     [{ topic_name: 'a', access_key_id: 'x' }, 'secret_access_key: access_key_id and'],
     [{ topic_name: 'a', use_emulator: true }, 'emulator_base_url: use_emulator needs'],
     [{ topic_name: 'a', topic_url: 'x' }, ': Unrecognized key'],
   ])('%j: %s', (destination, fault) => {
     expect(faultsOf(destination)).toEqual([expect.stringContaining(fault)]);
+  });
+
+  test.each([
+    { topic_arn: `${OF_ROWS}\${row.r}`, region: 'eu-west-1' },
+    { topic_arn: `${OF_ROWS}\${row.r}.fifo`, is_fifo: true },
+    { topic_name: 'orders-${row.r}', is_fifo: false },
+    { topic_name: 'orders-${row.r}.fifo', is_fifo: true },
+    // Of these the row may name either.
+    { topic_name: '${row.t}', allowed: ['a', 'b.fifo'], is_fifo: true },
+    { topic_arn: '${row.t}', allowed: [ARN], is_fifo: true, region: 'us-east-1' },
+    { topic_arn: 'arn:aws:sns:${row.r}:123456789012:users', allowed: 'arn:*', region: 'eu-west-1' },
+    // An emulator has the regions that it likes.
+    {
+      topic_arn: 'arn:aws:sns:eu-wset-1:123456789012:users',
+      emulator_base_url: 'http://localhost:4566',
+    },
+  ])('%j is no fault', (destination) => {
+    expect(faultsOf(destination)).toEqual([]);
+  });
+
+  test('a mistyped region in an ARN is told with the one that it may be', () => {
+    const result = snsConfigSchema.safeParse({
+      type: 'sns',
+      topic_arn: 'arn:aws:sns:eu-wset-1:123456789012:orders-${row.r}',
+    });
+    expect(result.error?.issues).toMatchObject([{ params: { nearest: 'eu-west-1' } }]);
   });
 
   test('as in sequin.yaml is no fault', () => {

@@ -169,6 +169,22 @@ describe('topics', () => {
     expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
   });
 
+  test('a topic that was made by its name is made again, where it is gone, without a list of all', async () => {
+    const topics = await recorder();
+    const sink = await createSink({
+      topic_name: 'users',
+      create_if_not_exists: true,
+      emulator_base_url: topics.url,
+    });
+    await sink.check(patient, { create: true });
+    topics.deleteTopic('users');
+    const asked: string[] = [];
+    topics.answer = (action) => void asked.push(action);
+    await sink.deliver([message()], patient);
+    expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
+    expect(asked).toEqual(['PublishBatch', 'GetTopicAttributes', 'CreateTopic', 'PublishBatch']);
+  });
+
   test('the ARN of another topic in the answer to CreateTopic is no topic of ours: nothing is sent there', async () => {
     const topics = await recorder();
     const others = topics.createTopic('others.fifo');

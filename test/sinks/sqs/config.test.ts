@@ -90,6 +90,8 @@ describe('faults', () => {
     [{ queue_url: 'https://sqs.eu-west-1.amazonaws.com/' }, 'queue_url: this URL names no queue'],
     [{ queue_url: URL_IN_IRELAND, region: 'us-east-1' }, 'queue_url: this queue is in eu-west-1'],
     [{ queue_name: 'users', is_fifo: true }, 'is_fifo: is_fifo is true'],
+    [{ queue_name: 'orders-${row.r}', is_fifo: true }, 'is_fifo: is_fifo is true'],
+    [{ queue_name: 'orders-${row.r}.fifo', is_fifo: false }, 'is_fifo: is_fifo is false'],
     [{ queue_name: 'a', access_key_id: 'x' }, 'secret_access_key: access_key_id and'],
     [{ queue_name: 'a', secret_access_key: 'x' }, 'access_key_id: access_key_id and'],
     [{ queue_name: 'a', session_token: 'x' }, 'session_token: session_token needs'],
