@@ -7,6 +7,7 @@ import type { Workbench } from '../workbench.ts';
 export type AskedProcess<Question, Answer> = {
   /** Of the queues. */
   readonly url: string;
+  readonly pid: number;
   ask(question: Question): Promise<Answer>;
 };
 
@@ -30,6 +31,7 @@ export async function startAsked<Question extends object, Answer extends { reado
   });
   return {
     url,
+    pid: child.pid!,
     ask: (question) => {
       const answer = Promise.withResolvers<Answer>();
       const id = ++count;

@@ -5,6 +5,7 @@ import type { Consumed, ConsumerAnswer, ConsumerQuestion } from './consumer-proc
 
 export type Consumer = {
   readonly url: string;
+  readonly pid: number;
   figures(): Promise<Consumed>;
   /** How many rows it has otherwise than the table. */
   compare(url: string): Promise<number>;
@@ -18,6 +19,7 @@ export async function startConsumer(bench: Workbench, queue: string, maxRows: nu
   ]);
   return {
     url: asked.url,
+    pid: asked.pid,
     figures: async () => (await asked.ask({ ask: 'figures' })).consumed!,
     compare: async (database) => (await asked.ask({ ask: 'compare', url: database })).different!,
   };

@@ -74,6 +74,7 @@ const RETRY_MS = 200;
 const TIMED_OUT = '57014';
 const RECOVERY_CONFLICT = '40001';
 const TARGET_SHARE_OF_BYTES = 0.5;
+const CHUNKS_OF_A_CUT = 8;
 
 /**
  * Whatever a role or a database has: a range of the key is taken from its index, and pages in their order, by which it is known where a
@@ -133,8 +134,8 @@ export class ChunkReader {
       };
     }
     const after = cursor?.values;
-    const upTo = await this.#inTime(client, { where: undefined, signal }, async (size, copiedIn) => {
-      const text = cutStatement(this.#table, { after, size, copiedIn });
+    const upTo = await this.#inTime(client, { where: undefined, signal }, async (_, copiedIn) => {
+      const text = cutStatement(this.#table, { after, size: this.#cutSize, copiedIn });
       const { rows } = await client.query<string[]>({ text, rowMode: 'array', types: AS_TEXT });
       const [key] = rows;
       if (key === undefined || copiedIn === undefined) return key;
@@ -192,6 +193,11 @@ export class ChunkReader {
 
   get #sizeNow(): number {
     return Math.min(this.#size, this.#limits.mostNow?.() ?? Infinity);
+  }
+
+  /** Where chunks are to be smaller, one cut is for several: it costs a question of its own. */
+  get #cutSize(): number {
+    return Math.min(this.#size, CHUNKS_OF_A_CUT * this.#sizeNow);
   }
 
   get #aims(): ChunkAims {

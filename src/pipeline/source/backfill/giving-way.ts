@@ -59,6 +59,13 @@ export class GivingWay {
     this.#window = emptyWindow(nowMs);
   }
 
+  /** Reading goes on after a pause: what was known is known still, and what changes take meanwhile is looked at first. */
+  resume(nowMs: number): void {
+    this.#hasRested = false;
+    this.#rest(nowMs);
+    this.#window = emptyWindow(nowMs);
+  }
+
   /** Rows a second; Infinity: as fast as can be; 0: it rests. */
   get rowsPerSecond(): number {
     return this.#phase.is === 'resting' ? 0 : this.pace;

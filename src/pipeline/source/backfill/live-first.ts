@@ -95,7 +95,9 @@ export class LiveFirst {
 
   #start(): void {
     this.#changesSeen = this.#ports.changes();
-    this.#giving = new GivingWay(this.#ports.nowMs());
+    const nowMs = this.#ports.nowMs();
+    if (this.#giving === undefined) this.#giving = new GivingWay(nowMs);
+    else this.#giving.resume(nowMs);
     this.#took = [];
     this.#forgetRest();
     this.#timer = setInterval(() => this.#step(), STEP_MS);
@@ -122,7 +124,10 @@ export class LiveFirst {
     return this.#took.length < TOOK_CHUNKS ? 0 : Math.min(...this.#took);
   }
 
-  #mostAtOnce(pace: number): number {
+  /** Chunks that may be read at once. */
+  get mostAtOnce(): number {
+    const { pace } = this;
+    if (pace === undefined) return Infinity;
     return Math.max(connectionsFor(pace), Math.ceil(this.#chunkMs / MOST_SHARE_MS));
   }
 
@@ -155,7 +160,7 @@ export class LiveFirst {
     if (giving === undefined || giving.rowsPerSecond === Infinity) return 0;
     // It looks again at each step, and when one has ended.
     if (giving.rowsPerSecond === 0) return Infinity;
-    if (this.#underWay >= this.#mostAtOnce(giving.pace)) return Infinity;
+    if (this.#underWay >= this.mostAtOnce) return Infinity;
     const nowMs = this.#ports.nowMs();
     if (nowMs < this.#nextMs) return this.#nextMs - nowMs;
     // A sink that takes nothing does not keep it from reading at its slowest.

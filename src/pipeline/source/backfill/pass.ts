@@ -24,6 +24,8 @@ export type PassPorts = AppendPorts & {
   readonly readFrom: ReadFrom;
   /** Resolves when the next chunk may be read, to how long (ms) some trouble has kept it from that. */
   ready(signal: AbortSignal): Promise<number>;
+  /** So many chunks may be on their way to the log. */
+  mostAtOnce(): number;
   /** One was: see `ReadAheadPorts`. */
   ended(read: ChunkRead): void;
   /** What keeps the pass waiting; undefined: nothing does. */

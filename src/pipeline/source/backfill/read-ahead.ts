@@ -41,6 +41,8 @@ export type ReadAheadPorts = {
   readonly gate: Pick<StreamGate, 'streamedTo'>;
   readonly streamed: StreamedTransactions;
   readonly readFrom: ReadFrom;
+  /** So many chunks may be on their way to the log. */
+  mostAtOnce(): number;
   /** Resolves when a chunk may be read. */
   ready(): Promise<void>;
   /** It was: so many rows were looked at; none, where it could not be. */
@@ -97,9 +99,10 @@ export class ReadAhead {
     return this.#reads.shift();
   }
 
-  /** Begins with as many as there are connections. */
+  /** Begins with as many as there are connections, where so many may be. */
   fill(): void {
-    while (this.#reads.length < this.#ports.connections.most) {
+    const most = Math.min(this.#ports.connections.most, this.#ports.mostAtOnce());
+    while (this.#reads.length < most) {
       if (this.#again.length > 0) {
         const part: Part = { of: 'again', range: { by: 'rows', keys: this.#again.splice(0, ROWS_AT_ONCE) } };
         this.#asked.add(part);

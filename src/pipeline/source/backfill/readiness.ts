@@ -31,7 +31,7 @@ export type ReadinessPorts = {
 export function readiness(
   { sinks, limits }: Backfill,
   { options, state, opened, liveFirst, rate, hold, forget }: ReadinessPorts,
-): Pick<PassPorts, 'ready' | 'ended'> {
+): Pick<PassPorts, 'mostAtOnce' | 'ready' | 'ended'> {
   const pace = new Pace(limits.maxRowsPerSecond);
   const { signals, sinkSlots } = options;
   const guard = new LoadGuard(sinks, { state, log: opened.log, signals, sinkSlots });
@@ -52,6 +52,7 @@ export function readiness(
     return steadyMs() - sinceMs;
   };
   return {
+    mostAtOnce: () => (isGivingWay ? liveFirst.mostAtOnce : Infinity),
     ready: async (signal) => {
       const waitMs = pace.waitMs(steadyMs());
       if (waitMs > 0) await sleep(waitMs, undefined, { signal });

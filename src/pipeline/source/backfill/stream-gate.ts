@@ -1,5 +1,6 @@
 // Where the stream stands while backfills run, and the places in it where their rows may be let in: between two batches, and between two
 // transactions. One for a connection. Hot: once a batch.
+import { steadyMs } from '../../../core/clock.ts';
 import { maxLsn, toLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { StreamBatch } from '../../../postgres/replication/stream.ts';
 import type { LogFeed } from '../feed.ts';
@@ -13,11 +14,14 @@ type GatedLog = Pick<SourceLog, 'log' | 'keeper' | 'budget' | 'proved'> & {
 
 /** While somebody waits. */
 const ASK_INTERVAL_MS = 50;
+/** What came so lately may be followed by more: for so long it is waited for that, before the first question. */
+const LATELY_MS = 10;
 
 export class StreamGate {
   readonly #opened: GatedLog;
   #reached: Lsn;
   #isBusy = false;
+  #takenAtMs = -Infinity;
   #watch: StreamWatch | undefined;
   /** Those who wait for a place between two transactions, and those for the end of a batch. */
   readonly #waiting = new Set<() => void>();
@@ -48,6 +52,7 @@ export class StreamGate {
   /** The batch is in the log, and everything before `walEnd` has come. */
   taken(walEnd: Lsn): void {
     this.#isBusy = false;
+    this.#takenAtMs = steadyMs();
     this.#reached = maxLsn(this.#reached, walEnd);
     for (const go of this.#resting.splice(0)) go();
     if (this.#waiting.size === 0) return;
@@ -109,9 +114,15 @@ export class StreamGate {
     else if (!this.#isBusy && this.#isOpen) ask();
     if (!this.#waiting.has(ask)) return promise;
     // Of a database in which nothing happens the server says so seldom.
-    this.#askPosition();
-    const asking = setInterval(this.#askPosition, ASK_INTERVAL_MS);
-    return promise.finally(() => clearInterval(asking));
+    const isLately = steadyMs() - this.#takenAtMs < LATELY_MS;
+    let asking: NodeJS.Timeout | undefined;
+    const askNow = (): void => {
+      this.#askPosition();
+      asking = setTimeout(askNow, ASK_INTERVAL_MS);
+    };
+    if (isLately) asking = setTimeout(askNow, LATELY_MS);
+    else askNow();
+    return promise.finally(() => clearTimeout(asking));
   }
 
   #askAll(): void {

@@ -76,6 +76,7 @@ function pretended(
         gate: { streamedTo: ZERO_LSN },
         streamed,
         readFrom: 'primary',
+        mostAtOnce: () => Infinity,
         ready: () => Promise.resolve(),
         ended: () => undefined,
       },
