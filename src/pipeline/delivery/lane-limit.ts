@@ -49,7 +49,7 @@ const WAY_BACK = 1.1;
  * A sender that has less of its time to spare is what requests wait for, too: where they do wait, no lanes more help, and fewer are as
  * fast. Where they do not, others are what takes its time.
  */
-const SPARE_SHARE = 0.02;
+const SPARE_SHARE = 0.05;
 const BUSY_LOSS = 0.9;
 const BUSY_GROWTH = 1.1;
 /** A window tells something of lanes only if a message was waiting for one at so many of its answers. */

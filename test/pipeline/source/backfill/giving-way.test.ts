@@ -208,6 +208,17 @@ test('few live changes are enough to give way to', () => {
   expect(median(few.paces.slice(-400))).toBeLessThan(2 * SLOWEST);
 });
 
+test('a pace that was found is known after a pause, which begins with a rest', () => {
+  const simulation = new Simulation();
+  simulation.run(60);
+  const { pace } = simulation.giving;
+  expect(pace).toBeGreaterThan(FIRST);
+  simulation.giving.resume(simulation.nowMs);
+  expect(simulation.giving.rowsPerSecond).toBe(0);
+  simulation.run(10);
+  expect(simulation.giving.pace).toBeGreaterThan(pace / 2);
+});
+
 test('a rest before what was read is delivered is none, and says nothing of what changes take', () => {
   const giving = new GivingWay(0);
   let nowMs = 0;
