@@ -74,7 +74,6 @@ const RETRY_MS = 200;
 const TIMED_OUT = '57014';
 const RECOVERY_CONFLICT = '40001';
 const TARGET_SHARE_OF_BYTES = 0.5;
-const CHUNKS_OF_A_CUT = 8;
 
 /**
  * Whatever a role or a database has: a range of the key is taken from its index, and pages in their order, by which it is known where a
@@ -122,9 +121,9 @@ export class ChunkReader {
 
   /**
    * Says what the chunk behind a cursor is to be, before it is read, so that the one behind it can be read at once. Of the rows it looks
-   * at the key alone. Rejects as `read` does.
+   * at the key alone. `chunks`: it may be for so many, which come one after the other. Rejects as `read` does.
    */
-  async cut(client: Client, cursor: ChunkCursor | undefined, signal: AbortSignal): Promise<Cut> {
+  async cut(client: Client, cursor: ChunkCursor | undefined, signal: AbortSignal, chunks = 1): Promise<Cut> {
     if (cursor?.by === 'page') {
       const { page, pages } = cursor;
       const end = Math.min(page + this.#sizeNow, pages);
@@ -134,8 +133,8 @@ export class ChunkReader {
       };
     }
     const after = cursor?.values;
-    const upTo = await this.#inTime(client, { where: undefined, signal }, async (_, copiedIn) => {
-      const text = cutStatement(this.#table, { after, size: this.#cutSize, copiedIn });
+    const upTo = await this.#inTime(client, { where: undefined, chunks, signal }, async (size, copiedIn) => {
+      const text = cutStatement(this.#table, { after, size, copiedIn });
       const { rows } = await client.query<string[]>({ text, rowMode: 'array', types: AS_TEXT });
       const [key] = rows;
       if (key === undefined || copiedIn === undefined) return key;
@@ -153,7 +152,7 @@ export class ChunkReader {
    * too long is tried again, smaller.
    */
   read(client: Client, range: ChunkRange, signal: AbortSignal): Promise<ChunkOutcome> {
-    return this.#inTime(client, { where: this.#where, signal }, async (size, copiedIn) => {
+    return this.#inTime(client, { where: this.#where, chunks: 1, signal }, async (size, copiedIn) => {
       await this.#prepare(client);
       const beganMs = steadyMs();
       const asked = atMost(range, size);
@@ -195,11 +194,6 @@ export class ChunkReader {
     return Math.min(this.#size, this.#limits.mostNow?.() ?? Infinity);
   }
 
-  /** Where chunks are to be smaller, one cut is for several: it costs a question of its own. */
-  get #cutSize(): number {
-    return Math.min(this.#size, CHUNKS_OF_A_CUT * this.#sizeNow);
-  }
-
   get #aims(): ChunkAims {
     const { targetMs, maxBytes, maxRows } = this.#limits;
     return { targetMs, targetBytes: maxBytes * TARGET_SHARE_OF_BYTES, maxSize: maxRows };
@@ -208,12 +202,16 @@ export class ChunkReader {
   /** `where`: what of the user's is asked. */
   async #inTime<Answer>(
     client: Client,
-    { where, signal }: { readonly where: string | undefined; readonly signal: AbortSignal },
+    {
+      where,
+      chunks,
+      signal,
+    }: { readonly where: string | undefined; readonly chunks: number; readonly signal: AbortSignal },
     act: (size: number, copiedIn: string | undefined) => Promise<Answer>,
   ): Promise<Answer> {
     for (;;) {
       signal.throwIfAborted();
-      const size = this.#sizeNow;
+      const size = Math.min(this.#size, chunks * this.#sizeNow);
       const { copiedIn } = this.#texts;
       try {
         return await act(size, copiedIn);

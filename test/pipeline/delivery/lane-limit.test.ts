@@ -241,6 +241,23 @@ describe('lanes', () => {
       expect(lanesAt(60_000, count, options)).toBeLessThan(20 * Math.max(8, count));
     });
 
+    test('double until requests have waited for each other, and come back by a tenth then', () => {
+      const limit = new LaneLimit({ first: 8, most: 512 });
+      let nowMs = 0;
+      const answered = (tookMs: number): number => {
+        const before = limit.lanes;
+        for (let i = 0; i < 2000 && limit.lanes === before; i++)
+          limit.answered({ nowMs: (nowMs += 1), tookMs, isWanted: true, spareMs: 0 });
+        return limit.lanes / before;
+      };
+      expect(answered(20)).toBe(2);
+      expect(answered(20)).toBe(2);
+      expect(answered(60)).toBeLessThan(1);
+      const back = answered(20);
+      expect(back).toBeGreaterThan(1);
+      expect(back).toBeLessThan(1.2);
+    });
+
     test('are not taken from one that is far by those that are near: it has its share of the time', () => {
       const clock = new Clock();
       const thread = new Thread();

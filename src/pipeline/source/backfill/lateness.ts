@@ -33,7 +33,7 @@ export class Lateness {
 
   /** Milliseconds that changes took while nothing was read; older ones are forgotten. */
   rested(latencies: readonly number[], nowMs: number): void {
-    this.#rests = [...this.#rests, { latencies, atMs: nowMs }];
+    this.#rests = [...this.#rests.filter(({ atMs }) => nowMs - atMs < KEPT_MS), { latencies, atMs: nowMs }];
     this.#isKnown = false;
   }
 

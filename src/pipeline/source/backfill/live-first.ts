@@ -24,6 +24,8 @@ const STEP_MS = 50;
 const POLL_MS = 5;
 /** A sink that takes nothing for so long is waited for no longer. */
 const STILL_MS = 500;
+/** After a longer pause nobody knows what live changes take, or leave. */
+const KNOWN_MS = 60_000;
 /** After so many, what was read is in the log. */
 const STEPS_TO_LET_IN = 1;
 /**
@@ -56,6 +58,7 @@ export class LiveFirst {
   /** By place in `signals`, how many samples have been looked at. */
   readonly #seen = new Map<number, number>();
   #changesSeen = 0;
+  #endedAtMs = -Infinity;
   #rowsSeen = 0;
   #underWay = 0;
   /** Of these, how many began at full speed: the first ones. */
@@ -89,14 +92,16 @@ export class LiveFirst {
     this.#readers.add(reader);
     return () => {
       this.#readers.delete(reader);
-      if (this.#readers.size === 0) clearInterval(this.#timer);
+      if (this.#readers.size > 0) return;
+      clearInterval(this.#timer);
+      this.#endedAtMs = this.#ports.nowMs();
     };
   }
 
   #start(): void {
     this.#changesSeen = this.#ports.changes();
     const nowMs = this.#ports.nowMs();
-    if (this.#giving === undefined) this.#giving = new GivingWay(nowMs);
+    if (this.#giving === undefined || nowMs - this.#endedAtMs > KNOWN_MS) this.#giving = new GivingWay(nowMs);
     else this.#giving.resume(nowMs);
     this.#took = [];
     this.#forgetRest();

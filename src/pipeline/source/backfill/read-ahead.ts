@@ -59,6 +59,8 @@ export type ReadAheadOf = {
 };
 
 const END: PassCursor = { by: 'end' };
+/** Where one chunk is read after the other, one cut is for so many. */
+const CHUNKS_ONE_BY_ONE = 8;
 
 export class ReadAhead {
   readonly #what: ReadAheadOf;
@@ -158,10 +160,15 @@ export class ReadAhead {
     if (cursor?.by === 'end') return undefined;
     if (cursor?.by === 'list' || cursor?.by === 'gone') return this.#cutList(cursor);
     const { range, next = this.#end } = await this.#ports.connections.use((client) =>
-      this.#what.reader.cut(client, cursor, this.#signal),
+      this.#what.reader.cut(client, cursor, this.#signal, this.#chunksOfACut),
     );
     this.#cutAt = next;
     return { of: 'pass', range, next };
+  }
+
+  /** A cut costs a question of its own. What is behind the first chunk of it is read when that is let in. */
+  get #chunksOfACut(): number {
+    return this.#ports.mostAtOnce() === 1 ? CHUNKS_ONE_BY_ONE : 1;
   }
 
   /** Behind the last row. */

@@ -21,7 +21,8 @@ export class StreamGate {
   readonly #opened: GatedLog;
   #reached: Lsn;
   #isBusy = false;
-  #takenAtMs = -Infinity;
+  /** When it brought something last: an answer to a question is nothing. */
+  #cameAtMs = -Infinity;
   #watch: StreamWatch | undefined;
   /** Those who wait for a place between two transactions, and those for the end of a batch. */
   readonly #waiting = new Set<() => void>();
@@ -46,13 +47,13 @@ export class StreamGate {
   /** Before the batch is taken into the log. */
   take(batch: StreamBatch): void {
     this.#isBusy = true;
+    if (batch.count > 0) this.#cameAtMs = steadyMs();
     this.#watch?.take(batch);
   }
 
   /** The batch is in the log, and everything before `walEnd` has come. */
   taken(walEnd: Lsn): void {
     this.#isBusy = false;
-    this.#takenAtMs = steadyMs();
     this.#reached = maxLsn(this.#reached, walEnd);
     for (const go of this.#resting.splice(0)) go();
     if (this.#waiting.size === 0) return;
@@ -114,13 +115,13 @@ export class StreamGate {
     else if (!this.#isBusy && this.#isOpen) ask();
     if (!this.#waiting.has(ask)) return promise;
     // Of a database in which nothing happens the server says so seldom.
-    const isLately = steadyMs() - this.#takenAtMs < LATELY_MS;
+    const waitMs = LATELY_MS - (steadyMs() - this.#cameAtMs);
     let asking: NodeJS.Timeout | undefined;
     const askNow = (): void => {
       this.#askPosition();
       asking = setTimeout(askNow, ASK_INTERVAL_MS);
     };
-    if (isLately) asking = setTimeout(askNow, LATELY_MS);
+    if (waitMs > 0) asking = setTimeout(askNow, waitMs);
     else askNow();
     return promise.finally(() => clearTimeout(asking));
   }

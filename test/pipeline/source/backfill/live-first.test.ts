@@ -124,6 +124,26 @@ test('changes of another sink that become late make it slower; when they end it 
   await ended(one, reader);
 });
 
+test.each([
+  [1_000, true],
+  [120_000, false],
+])('after a pause of %i ms the pace is known: %s', async (pauseMs, isKnown) => {
+  const one = made();
+  const changing = one.live({ live: 2, log: 1 });
+  const end = one.liveFirst.begin(['rows']);
+  const reader = one.read();
+  await vi.advanceTimersByTimeAsync(20_000);
+  const { pace } = one.liveFirst;
+  expect(pace).toBeGreaterThan(10 * SLOWEST);
+  end();
+  await vi.advanceTimersByTimeAsync(pauseMs);
+  one.liveFirst.begin(['rows']);
+  await vi.advanceTimersByTimeAsync(100);
+  expect((one.liveFirst.pace ?? 0) > pace! / 2).toBe(isKnown);
+  clearInterval(changing);
+  await ended(one, reader);
+});
+
 test('what was read at full speed is not made up for when live changes begin', async () => {
   const one = made();
   one.liveFirst.begin(['rows']);

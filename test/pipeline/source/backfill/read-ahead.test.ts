@@ -25,12 +25,14 @@ function pretended(
   rows: number,
   {
     most = 3,
+    atOnce = () => Infinity,
     cursor,
     again = [],
     keys,
     gone = [],
   }: {
     readonly most?: number;
+    readonly atOnce?: () => number;
     readonly cursor?: PassCursor;
     readonly again?: readonly (readonly string[])[];
     readonly keys?: readonly (readonly string[])[];
@@ -39,9 +41,9 @@ function pretended(
 ) {
   const readings: Reading[] = [];
   const reader = {
-    cut: (_: unknown, from: ChunkCursor | undefined) => {
+    cut: (_: unknown, from: ChunkCursor | undefined, __: AbortSignal, chunks: number) => {
       const after = from?.by === 'key' ? Number(from.values[0]) : 0;
-      const upTo = after + SIZE <= rows ? after + SIZE : undefined;
+      const upTo = after + chunks * SIZE <= rows ? after + chunks * SIZE : undefined;
       const next = upTo === undefined ? undefined : { by: 'key', values: [String(upTo)] };
       return Promise.resolve({ range: keyed(after === 0 ? undefined : after, upTo), next });
     },
@@ -76,7 +78,7 @@ function pretended(
         gate: { streamedTo: ZERO_LSN },
         streamed,
         readFrom: 'primary',
-        mostAtOnce: () => Infinity,
+        mostAtOnce: atOnce,
         ready: () => Promise.resolve(),
         ended: () => undefined,
       },
@@ -223,4 +225,20 @@ test('keys that somebody has are looked for where no row was asked for by its ke
   const { ahead, readings } = pretended(9, { keys: [], gone: [['1']] });
   expect(await ahead.take()).toBeUndefined();
   expect(await begun(readings)).toEqual([{ by: 'absent', keys: [['1']] }]);
+});
+
+test('where one chunk is read after the other, one cut is for eight of them, and each begins when the one before has its place', async () => {
+  let atOnce = 1;
+  const { ahead, readings } = pretended(200, { atOnce: () => atOnce });
+  const first = ahead.take();
+  expect(await begun(readings)).toEqual([keyed(undefined, 80)]);
+  readings[0]!.finish(keyed(10, 80));
+  const held = ahead.divided(await heldOf(first));
+  ahead.fill();
+  expect(held.part).toEqual({ of: 'pass', range: keyed(undefined, 10), next: { by: 'key', values: ['10'] } });
+  expect((await begun(readings)).slice(1)).toEqual([keyed(10, 80)]);
+  // As soon as more may be, more are, each with a cut of its own.
+  atOnce = 3;
+  ahead.fill();
+  expect((await begun(readings)).slice(2)).toEqual([keyed(80, 90), keyed(90, 100)]);
 });
