@@ -1,16 +1,23 @@
 // Where rendered messages lie: one behind the other in buffers that are used again when all of theirs are gone.
-import { ByteWriter } from '../../core/byte-writer.ts';
+import type { ByteWriter } from '../../core/byte-writer.ts';
+import { SpareWriters } from '../../core/spare-writers.ts';
 
 /** Small enough to stay in a processor's cache with a few others. */
 const ARENA_BYTES = 256 * 1024;
-/** Room for the last message, which is begun below the limit. */
-const SPARE_BYTES = 32 * 1024;
-/** Of those that are not in use: of all sinks of a thread, each of which has most in memory at another moment. */
+/** And room for the last message, which is begun below the limit. */
+const BUFFER_BYTES = ARENA_BYTES + 32 * 1024;
+/** Of those that are not in use. */
 const MAX_FREE = 48;
-const free: Arena[] = [];
+
+/** Of all sinks of a thread, each of which has most in memory at another moment. One that a huge message has made grow is not kept. */
+const buffers = new SpareWriters({
+  initial: BUFFER_BYTES,
+  each: BUFFER_BYTES,
+  all: MAX_FREE * BUFFER_BYTES,
+});
 
 export class Arena {
-  readonly writer = new ByteWriter(ARENA_BYTES + SPARE_BYTES);
+  readonly writer: ByteWriter = buffers.take();
   /** Messages that lie here. */
   live = 0;
 }
@@ -20,7 +27,7 @@ export class Arenas {
 
   /** The arena that the next message is written to; it counts as one of its messages. */
   enter(): Arena {
-    if (this.#current.writer.length >= ARENA_BYTES) this.#current = this.#next();
+    if (this.#current.writer.length >= ARENA_BYTES) this.#next();
     this.#current.live++;
     return this.#current;
   }
@@ -28,15 +35,11 @@ export class Arenas {
   /** A message is gone. */
   leave(arena: Arena): void {
     arena.live--;
-    // One that a huge message has made grow is not kept.
-    const isOrdinary = arena.writer.buffer.length <= ARENA_BYTES + SPARE_BYTES;
-    if (arena.live > 0 || arena === this.#current || !isOrdinary) return;
-    if (free.length < MAX_FREE) free.push(arena);
+    if (arena.live === 0 && arena !== this.#current) buffers.giveBack(arena.writer);
   }
 
-  #next(): Arena {
-    const arena = this.#current.live === 0 ? this.#current : (free.pop() ?? new Arena());
-    arena.writer.reset();
-    return arena;
+  #next(): void {
+    if (this.#current.live === 0) this.#current.writer.reset();
+    else this.#current = new Arena();
   }
 }

@@ -108,7 +108,7 @@ export function assemble(options: SinkOptions, sink: Sink, ground: Ground): Sink
 }
 
 function makeInflow({ settings, blocks }: SinkOptions): Inflow {
-  const unsettled = new Unsettled(settings, { company: () => Math.max(1, blocks?.readers ?? 1) });
+  const unsettled = new Unsettled(settings, { company: () => blocks?.readers ?? 1 });
   const routes = new Routes(settings, unsettled.room);
   return { unsettled, routes, barriers: new Barriers<Pending>(), counts: zeroCounts() };
 }

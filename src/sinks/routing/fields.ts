@@ -42,8 +42,8 @@ export function faultsOfRouted(text: string, schema: z.ZodType<string>, fixed = 
   return schema.safeParse(sampleOf(template)).error?.issues.map(({ message }) => message) ?? [];
 }
 
-/** As short as such texts get. */
-const sampleOf = (template: Template, value = 'x'): string =>
+/** With this in the place of each value. `x`: as short as such texts get. */
+export const sampleOf = (template: Template, value = 'x'): string =>
   template.map((part) => (part.kind === 'text' ? part.text : value)).join('');
 
 /** A text with this in the place of each value; one that is no template, or a wrong one, as it is. */

@@ -9,6 +9,7 @@ import {
 } from '../../core/template.ts';
 import type { RoutedFields, RouteTemplate } from '../sink.ts';
 import { listed, type AllowedNames } from './allowed.ts';
+import { sampleOf } from './fields.ts';
 
 /** One character, or as many of a kind as there are. */
 type Piece = { readonly of: string | RegExp; readonly isMany: boolean };
@@ -179,6 +180,6 @@ function whyNone({ schema }: Place, text: string): string {
 function withValue({ template, schema }: Place, value: string): string | undefined {
   if (template.some(({ kind }) => kind !== 'text' && kind !== 'value')) return undefined;
   if (template.filter(({ kind }) => kind === 'value').length !== 1) return undefined;
-  const text = template.map((part) => (part.kind === 'text' ? part.text : value)).join('');
+  const text = sampleOf(template, value);
   return schema.safeParse(text).success ? text : undefined;
 }
