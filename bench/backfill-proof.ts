@@ -19,6 +19,8 @@ const { values } = parseArgs({
     /** Seconds from the moment when it streams to the next kill. */
     kill: { type: 'string', default: '20' },
     workers: { type: 'string', default: '4' },
+    /** Milliseconds between a request of the `latency` part and its answer, give or take a quarter. */
+    rtt: { type: 'string', default: '0' },
     /** Live changes do not go first. */
     'full-speed': { type: 'boolean', default: false },
     /** `kills`, `latency`, or both. */
@@ -27,6 +29,7 @@ const { values } = parseArgs({
 });
 const rows = Number(values.rows);
 const changesPerSecond = Number(values.rate);
+const rttMs = Number(values.rtt);
 const MOST_TWICE = 0.005;
 const ROWS_AT_ONCE = 100_000;
 const STANDSTILL_MS = 20_000;
@@ -126,7 +129,7 @@ async function compared(consumer: Consumer, { url }: Database): Promise<number> 
 
 async function underKills(bench: Workbench): Promise<void> {
   const database = await fill(bench);
-  const consumer = await startConsumer(bench, 'rows.fifo', rows);
+  const consumer = await startConsumer(bench, 'rows.fifo', { maxRows: rows, rttMs: 0 });
   const directory = bench.newDirectory();
   const config = configOf(database, [{ name: 'rows', url: consumer.url }]);
   const start = async (): Promise<ServiceProcess> => {
@@ -238,7 +241,9 @@ async function watch(
 async function latencies(bench: Workbench, sinks: readonly string[]): Promise<void> {
   const database = await fill(bench);
   const directory = bench.newDirectory();
-  const consumers = await Promise.all(sinks.map((sink) => startConsumer(bench, `${sink}.fifo`, rows)));
+  const consumers = await Promise.all(
+    sinks.map((sink) => startConsumer(bench, `${sink}.fifo`, { maxRows: rows, rttMs })),
+  );
   const consumer = consumers[0]!;
   // A real queue is far away: one that nobody measures takes no processor from those that are.
   for (const { pid } of consumers.slice(1)) setPriority(pid, constants.priority.PRIORITY_LOW);
@@ -278,6 +283,7 @@ async function latencies(bench: Workbench, sinks: readonly string[]): Promise<vo
       {
         part: 'latency',
         workers: values.workers,
+        rttMs,
         sinks,
         rows,
         seconds: readMs / 1000,

@@ -21,9 +21,9 @@ export type EndpointCommand =
   /** From now on only changes committed at or after this time (ms since 1970) count for the latency. */
   | { readonly do: 'sample'; readonly fromMs: number }
   | { readonly do: 'mode'; readonly queue: string; readonly mode: QueueMode }
-  /** Answered once the queue has accepted so many changes. */
   /** Until the next reset. */
   | { readonly do: 'network'; readonly network: Network }
+  /** Answered once the queue has accepted so many changes. */
   | { readonly do: 'wait'; readonly queue: string; readonly accepted: number }
   | { readonly do: 'report'; readonly queue: string };
 

@@ -40,6 +40,8 @@ const GONE = -2;
 const maxRows = Number(process.argv[2]);
 /** The queue whose messages are looked at. */
 const watched = process.argv[3];
+/** Milliseconds between a request and its answer. */
+const rttMs = Number(process.argv[4]);
 const versions = new Float64Array(maxRows + 1).fill(UNKNOWN);
 /** The newest version that any message had, deleted or not. */
 const newest = new Float64Array(maxRows + 1).fill(UNKNOWN);
@@ -113,6 +115,7 @@ const endpoint = await startEndpointServer((name) => {
   queues.set(name, queue);
   return queue;
 });
+endpoint.network = { rttMs };
 calibrateClock();
 process.on('SIGINT', () => undefined);
 process.on('disconnect', () => process.exit(0));

@@ -11,11 +11,16 @@ export type Consumer = {
   compare(url: string): Promise<number>;
 };
 
-/** Of the messages of one queue; `maxRows`: no row has a larger id. It ends with the bench. */
-export async function startConsumer(bench: Workbench, queue: string, maxRows: number): Promise<Consumer> {
+/** Of the messages of one queue, so far away; `maxRows`: no row has a larger id. It ends with the bench. */
+export async function startConsumer(
+  bench: Workbench,
+  queue: string,
+  { maxRows, rttMs }: { readonly maxRows: number; readonly rttMs: number },
+): Promise<Consumer> {
   const asked = await startAsked<ConsumerQuestion, ConsumerAnswer>(bench, 'consumer-process.ts', [
     String(maxRows),
     queue,
+    String(rttMs),
   ]);
   return {
     url: asked.url,

@@ -76,18 +76,35 @@ function escapeQuotes(start: number, writer: ByteWriter): void {
 /** The JSON itself, whatever its encoding. */
 export function plainJson(bytes: Buffer, encoding: MessageEncoding): Buffer {
   if (encoding === 'json') return bytes;
-  const { length } = bytes;
-  const plain = Buffer.allocUnsafe(length);
+  const plain = Buffer.allocUnsafe(bytes.length);
+  const end = unescapeTo(plain, bytes, 0, bytes.length);
+  return end === UNUSUAL ? parsed(bytes) : plain.subarray(0, end);
+}
+
+/** Where no other needs it before the next: what most messages are is written here, and no buffer is made for it. */
+const SCRATCH = Buffer.allocUnsafeSlow(16 * 1024);
+
+/** The same of `bytes[start, end)`, which are escaped. Valid until it is asked for again. */
+export function plainJsonForNow(bytes: Buffer, start: number, end: number): Buffer {
+  if (end - start > SCRATCH.length) return plainJson(bytes.subarray(start, end), 'json-string');
+  const length = unescapeTo(SCRATCH, bytes, start, end);
+  return length === UNUSUAL ? parsed(bytes.subarray(start, end)) : SCRATCH.subarray(0, length);
+}
+
+const UNUSUAL = -1;
+
+/** Answers how many bytes it has written; UNUSUAL: control characters stand there, which are rare. */
+function unescapeTo(target: Buffer, bytes: Buffer, start: number, end: number): number {
   let at = 0;
-  for (let i = 0; i < length; i++) {
+  for (let i = start; i < end; i++) {
     let byte = bytes[i]!;
     if (byte === BACKSLASH) {
       byte = bytes[++i]!;
-      // Control characters are rare.
-      if (byte !== QUOTE && byte !== BACKSLASH)
-        return Buffer.from(JSON.parse(`"${bytes.toString()}"`) as string);
+      if (byte !== QUOTE && byte !== BACKSLASH) return UNUSUAL;
     }
-    plain[at++] = byte;
+    target[at++] = byte;
   }
-  return plain.subarray(0, at);
+  return at;
 }
+
+const parsed = (bytes: Buffer): Buffer => Buffer.from(JSON.parse(`"${bytes.toString()}"`) as string);

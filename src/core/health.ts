@@ -113,7 +113,7 @@ const tooManyRoutes = ({ routesInUse }: SinkStatus): readonly Trouble[] =>
     ? []
     : [
         degraded(
-          `messages are on their way to ${routesInUse} routes: nothing more is read until one is idle`,
+          `messages are on their way to ${routesInUse} routes, as many as are open at once: nothing more is read until one is idle`,
           'mend the routes that fail, or take out of the sink the rows that name them (where), or let the template name fewer',
         ),
       ];

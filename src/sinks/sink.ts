@@ -71,10 +71,8 @@ export interface RouteByRow<Target = unknown> {
    * was. `code`: the letter's. Undefined: it is as it was.
    */
   idAgain?(id: string, code: string): string | RouteFault;
-  /** The route of an id that `idOf` gave, now or before a restart. May be asked again once the route was closed. */
+  /** The route of an id that `idOf` gave, now or before a restart. Asked again whenever the core has closed it and wants it again. */
   open(id: string): Route<Target> | RouteFault;
-  /** Nothing is on its way there any more, and the core has let go of it. */
-  closed?(route: Route<Target>): void;
 }
 
 export type CheckOptions = {

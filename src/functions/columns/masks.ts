@@ -5,7 +5,8 @@ import { literal } from '../../core/encoding.ts';
 import { constant, NULL_TYPE, STRING } from '../../core/json-type.ts';
 import { jsonText, writeJsonStringPart } from '../../core/json.ts';
 import type { MaskedText, TextOf } from '../../core/render.ts';
-import { HEX_DIGITS, hmacWith, type WriteHmac } from './hmac.ts';
+import { HEX_DIGITS } from '../../core/sha256.ts';
+import { hmacWith, type WriteHmac } from './hmac.ts';
 import type { ColumnRules, MaskRule } from './rules.ts';
 
 /** What is hidden shows as this, however long it is. */

@@ -9,7 +9,12 @@ import { thrownError } from './delivery-errors.ts';
 import { blamesBatch, isolate, type Answer } from './isolation.ts';
 import type { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
-import { PartialRequests } from './partial-requests.ts';
+import {
+  MAX_PARTIAL,
+  MAX_PARTIAL_CROWDED,
+  MAX_PARTIAL_READING,
+  PartialRequests,
+} from './partial-requests.ts';
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { Routes } from './routes.ts';
@@ -57,6 +62,8 @@ export class Dispatcher {
   readonly #cut: Cut;
   readonly #abort = new AbortController();
   readonly #partial = new PartialRequests();
+  /** Is more to be let in right after this? */
+  isReading = false;
   #routeTimer: NodeJS.Timeout | undefined;
   #abortTimer: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
@@ -124,9 +131,7 @@ export class Dispatcher {
       while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
       look(queue);
     }
-    // Full ones find a lane, however long the answers take.
-    const mayCrowd = this.#lanesInUse < MAX_LANES / 2;
-    let free = this.#partial.free(now, mayCrowd && this.#unsettled.room.isCrowded);
+    let free = this.#partial.free(now, this.#mostPartial());
     for (const queue of routes.turns.waiting()) {
       if (free <= 0) break;
       if (this.#sendNext(queue, now)) free--;
@@ -177,8 +182,18 @@ export class Dispatcher {
     return this.#conclusions.discardBelow(offset);
   }
 
+  /** Of requests that carry less than they could, to routes that rows decide. */
+  #mostPartial(): number {
+    const { room } = this.#unsettled;
+    // Full ones find a lane, however long the answers take.
+    if (room.isCrowded && this.#lanesInUse < MAX_LANES / 2) return MAX_PARTIAL_CROWDED;
+    return this.isReading && !room.isFull() ? MAX_PARTIAL_READING : MAX_PARTIAL;
+  }
+
   #mayStart(queue: RouteQueue<Pending>, nowMs: number): boolean {
-    return (queue.limit.isFixed || this.#lanesInUse < MAX_LANES) && queue.mayStart(nowMs);
+    if (!queue.mayStart(nowMs)) return false;
+    if (!queue.isOpen) return this.#lanesInUse < MAX_LANES && this.#ports.routes.open.mayOpen;
+    return queue.limit.isFixed || this.#lanesInUse < MAX_LANES;
   }
 
   /** Has it sent something, or found what can never be sent? */
@@ -188,6 +203,7 @@ export class Dispatcher {
     const { batch, unsendable } = takeBatch(queue, this.#cut);
     if (unsendable.length > 0) {
       this.#conclusions.rejectUnsendable(queue, unsendable);
+      if (queue.isByRow) this.#ports.routes.open.leave(queue, nowMs);
       // What waited for them may be ready on a route that had its turn.
       this.#dispatchSoon();
     }
@@ -232,6 +248,8 @@ export class Dispatcher {
     batch: readonly Pending[],
     { startedMs, isPartial }: { readonly startedMs: number; readonly isPartial: boolean },
   ): Promise<void> {
+    const { open } = this.#ports.routes;
+    if (queue.isByRow) open.use(queue);
     const partial = isPartial ? this.#partial.started(startedMs) : undefined;
     const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
@@ -251,6 +269,7 @@ export class Dispatcher {
     this.#atWork--;
     const isWanted = queue.wasShortOfLanes(this.#looks);
     this.#conclusions.conclude({ queue, batch, startedAt, startedMs, isWanted }, answers);
+    if (queue.isByRow) open.leave(queue, this.#ports.nowMs());
     this.#ended();
   }
 

@@ -3,11 +3,13 @@
 
 /** Few enough that the rest fills while they are answered. */
 export const MAX_PARTIAL = 32;
-/** Where messages are on their way to nearly as many routes as may be open, the rest hardly fills. More of them share turns of the event loop. */
+/** More is read already, which fills them: only what waits for long goes before. */
+export const MAX_PARTIAL_READING = 8;
+/** Where the room is nearly full of messages for many routes, the rest hardly fills. More of them share turns of the event loop. */
 export const MAX_PARTIAL_CROWDED = 128;
 /**
  * One that is not answered by then does not count: the destination is far, or hangs, and nobody waits for it. So at least 1,280 of them
- * begin in a second, whatever the answers take.
+ * begin in a second, whatever the answers take (320 while more is read).
  */
 export const COUNTED_MS = 25;
 
@@ -18,13 +20,13 @@ export class PartialRequests {
   /** Oldest first. */
   readonly #counted = new Set<PartialRequest>();
 
-  /** How many more may go now. `isCrowded`: is there hardly room for more routes? */
-  free(nowMs: number, isCrowded: boolean): number {
+  /** How many more may go now, of so many in all. */
+  free(nowMs: number, most: number): number {
     for (const request of this.#counted) {
       if (nowMs - request.startedMs < COUNTED_MS) break;
       this.#counted.delete(request);
     }
-    return (isCrowded ? MAX_PARTIAL_CROWDED : MAX_PARTIAL) - this.#counted.size;
+    return most - this.#counted.size;
   }
 
   started(startedMs: number): PartialRequest {

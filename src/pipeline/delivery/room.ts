@@ -15,15 +15,11 @@ const HELD_BACK = 4;
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Reading goes on when no more than this share of the room is taken. */
 const RESUME_SHARE = 0.75;
-/**
- * Routes that rows have opened (a sink's templates and functions) and that messages are on their way to. From here on no further block is
- * read: the last one is taken as a whole, so that there may be as many more as it has rows.
- */
-export const MAX_ROUTES_BY_ROW = 1000;
-/** From this share of them on there is hardly room for more. */
-const CROWDED_SHARE = 0.9;
-/** Of each of them in memory, where they share the room evenly. */
+/** Of each route that rows have named, up to so many routes: with room for a whole request to each, a request carries more than a message or two. */
 const MESSAGES_PER_ROUTE = 10;
+const MAX_ROUTES_SERVED = 1000;
+/** With messages on their way to this many, what else would fill a request is hardly read before the room is full. */
+const MANY_ROUTES = 900;
 /**
  * What the routes that are down may have in memory together, of the room there is: the rest is parked, so that they cannot
  * take the room of the others, however many they are.
@@ -51,7 +47,7 @@ export class Room {
   readonly #ports: RoomPorts;
   /** Somebody has set it. */
   readonly #fixed: number | undefined;
-  /** What routes that rows have opened need. */
+  /** What routes that rows have named need. */
   #forRoutes = 0;
   readonly #maxParked: number;
   /** Where the rendered ones lie. */
@@ -68,7 +64,7 @@ export class Room {
   /** Of `buffered` and its bytes, what is on its way to routes that are down. */
   #downBuffered = 0;
   #downBytes = 0;
-  /** Routes that rows have opened and that are in use. */
+  /** Routes that rows have named, and that messages are on their way to. */
   #routesByRow = 0;
   /** Those of them that nothing is on its way to, the one idle for the longest first. */
   readonly idleRoutes = new Set<RouteQueue<Pending>>();
@@ -93,9 +89,9 @@ export class Room {
     this.#tell();
   }
 
-  /** Rows have opened so many routes: there is room for some messages of each, unless somebody set a limit. */
+  /** Rows have named so many routes: there is room for some messages of each, unless somebody set a limit. */
   serveRoutes(count: number): void {
-    this.#forRoutes = Math.max(this.#forRoutes, count * MESSAGES_PER_ROUTE);
+    this.#forRoutes = Math.max(this.#forRoutes, Math.min(count, MAX_ROUTES_SERVED) * MESSAGES_PER_ROUTE);
   }
 
   enter(message: Pending): void {
@@ -153,7 +149,7 @@ export class Room {
     this.idleRoutes.add(route);
   }
 
-  /** A route that a row has opened is not closed any more, and does not count. */
+  /** A route that a row has named stays, and does not count any more. */
   keepRoute(route: RouteQueue<Pending>): void {
     if (route.unsettled > 0 && route.isByRow) this.#routesByRow--;
     this.idleRoutes.delete(route);
@@ -198,22 +194,14 @@ export class Room {
     return underWay + Math.max(underWay, this.#maxBuffered) + this.held * HELD_BACK;
   }
 
-  /** Routes that rows have opened and that are in use, where there is no room for more. */
-  get tooManyRoutes(): number | undefined {
-    return this.#routesByRow >= MAX_ROUTES_BY_ROW ? this.#routesByRow : undefined;
-  }
-
-  /** Is there hardly room for more routes? */
+  /** Do messages wait for many routes, and is there hardly room for more, which would fill their requests? */
   get isCrowded(): boolean {
-    return this.#routesByRow >= MAX_ROUTES_BY_ROW * CROWDED_SHARE;
+    return this.#routesByRow >= MANY_ROUTES && this.buffered > this.#limit * RESUME_SHARE;
   }
 
   isFull(): boolean {
     return (
-      this.buffered >= this.#limit ||
-      this.#bytes >= MAX_BUFFERED_BYTES ||
-      this.parked >= this.#maxParked ||
-      this.tooManyRoutes !== undefined
+      this.buffered >= this.#limit || this.#bytes >= MAX_BUFFERED_BYTES || this.parked >= this.#maxParked
     );
   }
 
@@ -221,8 +209,7 @@ export class Room {
     return (
       this.buffered <= this.#limit * RESUME_SHARE &&
       this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
-      this.parked < this.#maxParked &&
-      this.tooManyRoutes === undefined
+      this.parked < this.#maxParked
     );
   }
 

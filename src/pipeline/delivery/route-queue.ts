@@ -1,6 +1,6 @@
 // One route of a sink (a queue URL, a topic, an endpoint): what is ready for it, its lanes, and its health.
 import type { RouteLimit } from '../../core/status.ts';
-import type { Route } from '../../sinks/sink.ts';
+import type { Route, SinkLimits } from '../../sinks/sink.ts';
 import { Outage } from '../../core/repeats.ts';
 import { LaneLimit } from './lane-limit.ts';
 import { Pace } from './pace.ts';
@@ -69,13 +69,26 @@ function emptyPlaces<Message>(count: number): (Message | undefined)[] {
   return places;
 }
 
+/** What is known of a route while it is open. */
+class Traffic {
+  readonly limit: LaneLimit;
+  readonly pace = new Pace();
+  readonly health = new RouteHealth();
+  /** What is said of its being down. */
+  readonly outage = new Outage();
+
+  constructor({ lanesPerRoute, lanesAtFirst = lanesPerRoute }: SinkLimits) {
+    this.limit = new LaneLimit({ first: lanesAtFirst, most: lanesPerRoute });
+  }
+}
+
 /** A lane is one of a route's requests in flight. */
 export class RouteQueue<Message> {
   readonly id: string;
   readonly route: Route;
   readonly ready = new ReadyQueue<Message>();
-  readonly limit: LaneLimit;
-  readonly pace = new Pace();
+  /** Undefined: it is not open. */
+  #traffic: Traffic | undefined;
   lanesInUse = 0;
   /** The last look at which messages waited for a lane, when all that may be sent had been; 0: at none. */
   #shortAtLook = 0;
@@ -83,13 +96,12 @@ export class RouteQueue<Message> {
   inFlight = 0;
   /** Messages that are on their way there, parked ones too. */
   unsettled = 0;
-  /** A row has opened it: it is closed when nothing is on its way there and others need the place. */
+  /** A row has named it: it is open while something is sent there, and until others need the place. */
   isByRow = false;
   /** It is none: here waits what has no route, to become dead letters. */
   isNowhere = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
-  readonly health = new RouteHealth();
   /** Lanes of which the last request has failed, and that wait with its messages. */
   restingLanes = 0;
   /** Rendered messages that are on their way there, and their bytes. */
@@ -97,34 +109,63 @@ export class RouteQueue<Message> {
   bufferedBytes = 0;
   /** Do they count as those of a route that is down (room.ts)? */
   isCountedAsDown = false;
-  /** What is said of its being down. */
-  readonly outage = new Outage();
 
   constructor(route: Route) {
-    const { lanesPerRoute, lanesAtFirst = lanesPerRoute } = route.limits;
     this.id = route.id;
     this.route = route;
-    this.limit = new LaneLimit({ first: lanesAtFirst, most: lanesPerRoute });
   }
 
+  get isOpen(): boolean {
+    return this.#traffic !== undefined;
+  }
+  /** Before anything is sent there. */
+  open(): void {
+    this.#traffic ??= new Traffic(this.route.limits);
+  }
+  /** Opened again, it is as one that was never used. */
+  close(): void {
+    this.#traffic = undefined;
+  }
+  /** Is nothing under way there, nor anything known that what is sent next depends on: that it fails, or takes less than it is given? */
+  isIdle(nowMs: number): boolean {
+    if (this.lanesInUse + this.restingLanes > 0) return false;
+    if (this.unsettled === 0) return true;
+    if (this.isDown) return false;
+    return this.ready.length === 0 || (this.health.error === undefined && !this.pace.isNeeded(nowMs));
+  }
+
+  /** Of an open route, like those that follow. */
+  get limit(): LaneLimit {
+    return this.#traffic!.limit;
+  }
+  get pace(): Pace {
+    return this.#traffic!.pace;
+  }
+  get health(): RouteHealth {
+    return this.#traffic!.health;
+  }
+  get outage(): Outage {
+    return this.#traffic!.outage;
+  }
   get lanes(): number {
     return this.limit.lanes;
   }
 
   get isDown(): boolean {
-    return this.health.isDown;
+    return this.#traffic !== undefined && this.health.isDown;
   }
 
-  /** May another request start? A route that is down is probed by one request at a time. */
+  /** May another request start, as far as the route is concerned? One that is down is probed by one request at a time. */
   mayStart(nowMs: number): boolean {
     if (this.ready.length === 0 || this.isPreparing) return false;
+    if (!this.isOpen) return true;
     if (this.isDown) return this.lanesInUse === 0 && nowMs >= this.health.retryAtMs;
     return this.lanesInUse + this.restingLanes < this.lanes && nowMs >= this.pace.nextMs;
   }
 
   /** All that may be sent has been, at this of all the looks at the sink's routes. */
   look(look: number): void {
-    const isShort = this.ready.length > 0 && this.lanesInUse + this.restingLanes >= this.lanes;
+    const isShort = this.isOpen && this.ready.length > 0 && this.lanesInUse + this.restingLanes >= this.lanes;
     this.#shortAtLook = isShort ? look : 0;
   }
   /** Did messages wait for a lane at this look? A route whose turn did not come was not seen: they waited for that. */
@@ -134,7 +175,7 @@ export class RouteQueue<Message> {
 
   /** Undefined: nothing waits for its time alone: what else it waits for will tell. */
   waitsUntilMs(nowMs: number): number | undefined {
-    if (this.ready.length === 0 || this.isPreparing) return undefined;
+    if (this.ready.length === 0 || this.isPreparing || !this.isOpen) return undefined;
     if (this.isDown) return this.lanesInUse === 0 ? this.health.retryAtMs : undefined;
     const { nextMs } = this.pace;
     return nextMs > nowMs ? nextMs : undefined;

@@ -12,7 +12,7 @@ import type { Masks } from '../../functions/columns/masks.ts';
 import { expectShown } from './columns/masked.ts';
 import { RowTexts } from './row-values.ts';
 
-export type OpenRoutes = Pick<Routes, 'queueByRow' | 'nowhere'>;
+export type RowQueues = Pick<Routes, 'queueByRow' | 'nowhere'>;
 
 /** For rows of a table that the sink's templates do not fit: none has a route. */
 export const lostRoutes = ({ code, message }: TailraceError): RouteByRow => {
@@ -32,7 +32,7 @@ const SAY_NONE: ReadonlySet<string> = new Set(['ROUTE_VALUE_NULL', 'ROUTE_VALUE_
 export class RowRoutes {
   readonly #input: RouteInput;
   readonly #by: RouteByRow;
-  readonly #routes: OpenRoutes;
+  readonly #routes: RowQueues;
   readonly #texts: RowTexts;
   #refusal: DeliveryError | undefined;
 
@@ -40,7 +40,7 @@ export class RowRoutes {
   constructor(
     relation: Relation,
     input: RouteInput,
-    { by, routes, masks }: { by: RouteByRow; routes: OpenRoutes; masks: Masks },
+    { by, routes, masks }: { by: RouteByRow; routes: RowQueues; masks: Masks },
   ) {
     this.#input = input;
     this.#by = by;

@@ -32,7 +32,7 @@ import { readKeyOf } from './read-key.ts';
 import type { MessagePlan, Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';
 import { RowsToJudge } from './row-index.ts';
-import { lostRoutes, RowRoutes, type OpenRoutes, type RouteMove } from './row-routes.ts';
+import { lostRoutes, RowRoutes, type RowQueues, type RouteMove } from './row-routes.ts';
 import { RowFactReader } from './row-values.ts';
 import { shareKeyOf } from './shared-rows.ts';
 import type { SinkSettings } from '../settings.ts';
@@ -117,7 +117,7 @@ export type PlanPorts = {
   readonly compileColumn: ColumnPorts['compileColumn'];
   /** Are there other sinks in its thread? */
   readonly hasCompany?: boolean | undefined;
-  readonly routes: Pick<Routes, 'queue'> & OpenRoutes;
+  readonly routes: Pick<Routes, 'queue'> & RowQueues;
   readonly barriers: Pick<Barriers<Pending>, 'of'>;
 };
 

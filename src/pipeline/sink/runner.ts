@@ -146,14 +146,15 @@ export class SinkRunner {
     let turnBeganMs = steadyMs();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal, blocks)) {
       if (signals.released() < block.blockEnd && !block.relationsOnly)
-        await this.#untilReleased(block.blockEnd);
-      if (signals.isHalted(slot) || this.#hasParted()) await this.#untilDecided();
+        await this.#rest(this.#untilReleased(block.blockEnd));
+      if (signals.isHalted(slot) || this.#hasParted()) await this.#rest(this.#untilDecided());
       if (signal.aborted) break;
       const working = walker.block(block, signal);
       if (working !== undefined) await working;
+      dispatcher.isReading = signals.writtenEnd() > block.blockEnd;
       dispatcher.dispatch();
       settlement.soon();
-      if (intake.halt !== undefined) return await this.#untilHalted(intake.halt);
+      if (intake.halt !== undefined) return await this.#rest(this.#untilHalted(intake.halt));
       restored.readTo(walker.head.position);
       if (unsettled.room.isFull()) await this.#untilRoom();
       if (steadyMs() - turnBeganMs > TURN_MS) {
@@ -162,6 +163,12 @@ export class SinkRunner {
       }
       if (signal.aborted) break;
     }
+  }
+
+  /** Nothing is read meanwhile. */
+  async #rest(waiting: Promise<void>): Promise<void> {
+    this.#parts.dispatcher.isReading = false;
+    await waiting;
   }
 
   async #untilRoom(): Promise<void> {

@@ -47,7 +47,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
   const { oldest } = unsettled;
   const rowRewind = parts.rowRewinds.status();
   const routesInUse =
-    running.waitsForRoomMs < ROUTES_IN_USE_AFTER_MS ? undefined : unsettled.room.tooManyRoutes;
+    running.waitsForRoomMs < ROUTES_IN_USE_AFTER_MS ? undefined : parts.routes.open.exhausted;
   return {
     ...conditionOf(running),
     name: settings.name,
@@ -67,7 +67,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     gaps: shedding.gaps,
     ...(rowRewind === undefined ? {} : { rowRewind }),
     ...(routesInUse === undefined ? {} : { routesInUse }),
-    ...routesStatus([...parts.routes.all()].filter(({ isNowhere }) => !isNowhere)),
+    ...routesStatus([...parts.routes.all()].filter(({ isOpen, isNowhere }) => isOpen && !isNowhere)),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
   };
@@ -124,6 +124,7 @@ function conditionOf({ settings, parts, condition }: RunningSink): Condition {
   if (sheds !== undefined) return sheds;
   if (condition.health !== 'healthy') return condition;
   for (const route of routes.all()) {
+    if (!route.isOpen) continue;
     const { error, failingSinceMs } = route.health;
     if (error === undefined) continue;
     return {

@@ -9,6 +9,8 @@ import type { AwsFailures } from './failures.ts';
 export interface AwsRoute<Found> {
   /** As configured. */
   readonly id: string;
+  /** What was found of it; undefined: nobody has looked, or it is to be looked for again. */
+  readonly known: Found | undefined;
   /** Throws RequestError; the next call looks again. */
   find(signal: AbortSignal): Promise<Found>;
   /** AWS says that it does not exist: whoever comes next looks for it. */
@@ -38,7 +40,7 @@ export async function deliver<Found>(
   const { route, failures, signal, send } = delivery;
   let found: Found;
   try {
-    found = await route.find(signal);
+    found = route.known ?? (await route.find(signal));
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
     const failure = failures.ofLookup(error);

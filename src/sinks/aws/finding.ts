@@ -19,24 +19,42 @@ export type FindingOptions<Found> = {
 export class Finding<Found> {
   readonly #options: FindingOptions<Found>;
   #found: Promise<Found> | undefined;
+  #known: Found | undefined;
 
   constructor(options: FindingOptions<Found>) {
     this.#options = options;
   }
 
+  /** Without waiting for it; undefined: it is not known yet. */
+  get known(): Found | undefined {
+    return this.#known;
+  }
+
   /** Looks once for all callers. Throws RequestError; the next call looks again. */
   find(signal: AbortSignal): Promise<Found> {
     const { look, createIfNotExists: create } = this.#options;
-    this.#found ??= look(signal, { create, strict: false }).catch((error: unknown) => {
-      this.#found = undefined;
-      throw error;
-    });
+    this.#found ??= this.#keep(look(signal, { create, strict: false }));
     return this.#found;
+  }
+
+  #keep(looking: Promise<Found>): Promise<Found> {
+    const found = looking.then(
+      (known) => {
+        // It may have been forgotten meanwhile.
+        if (this.#found === found) this.#known = known;
+        return known;
+      },
+      (error: unknown) => {
+        if (this.#found === found) this.#found = undefined;
+        throw error;
+      },
+    );
+    return found;
   }
 
   /** Whoever comes next looks for it. */
   forget(): void {
-    this.#found = undefined;
+    this.#found = this.#known = undefined;
   }
 
   /** Looks again, now. Attributes that may not be read are worth a report, but no reason to call a running sink ill. */
@@ -44,7 +62,9 @@ export class Finding<Found> {
     const { look, createIfNotExists, toBeMade } = this.#options;
     const create = options.create && createIfNotExists;
     try {
-      this.#found = Promise.resolve(await look(signal, { create, strict: !options.create }));
+      const known = await look(signal, { create, strict: !options.create });
+      this.#known = known;
+      this.#found = Promise.resolve(known);
     } catch (error) {
       if (!createIfNotExists || options.toBeMade === undefined || !isMissing(error)) throw error;
       options.toBeMade(toBeMade);

@@ -5,6 +5,7 @@ import type { Route, RouteByRow, RouteFault, RouteInput, RoutedFields } from '..
 import { Allowed, type AllowedNames } from './allowed.ts';
 import { ANYTHING, type Bounds } from './bounds.ts';
 import { boundsOf } from './fields.ts';
+import { KnownRoutes } from './known-routes.ts';
 import { RowTemplate } from './row-template.ts';
 
 /** A field of a route as the configuration has it. */
@@ -130,6 +131,9 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
     return undefined;
   };
 
+  /** Looked at once: with thousands of routes most of those that open have been open before. */
+  const known = new KnownRoutes<Route<Target>>();
+
   return {
     groupTemplate,
     columns: [shown, ...hidden].flatMap(({ columns }) => columns.map(({ name }) => name)),
@@ -142,8 +146,10 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
       return lackingOf(id, code) ?? id;
     },
     open: (id) => {
+      const route = known.get(id);
+      if (route !== undefined) return route;
       const texts = textsOf(id);
-      return faultOf(id, texts) ?? open(texts!, id);
+      return faultOf(id, texts) ?? known.keep(id, open(texts!, id));
     },
   };
 }

@@ -82,7 +82,8 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
       .filter((id) => !isTemplate(id))
       .map((id) => [id, makeTopic(id, createIfNotExists)]),
   );
-  const byRow = new KnownRoutes((id) => makeTopic(id, false));
+  const byRow = new KnownRoutes<SnsTopic>();
+  const topicByRow = (id: string): SnsTopic => byRow.get(id) ?? byRow.keep(id, makeTopic(id, false));
   const routeTo = (topic: SnsTopic): Route<SnsTopic> => ({
     id: topic.id,
     keepsOrder: topic.isFifo,
@@ -92,19 +93,15 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
   });
   const fixed = topics.get(written);
   const route = fixed && routeTo(fixed);
-  const send = async (
-    found: FoundTopic,
-    batch: readonly Message[],
-    signal: AbortSignal,
-  ): Promise<Outcome[]> => {
+  const send = (found: FoundTopic, batch: readonly Message[], signal: AbortSignal): Promise<Outcome[]> => {
     const body = requests.write(found, batch);
     const sent = { tag: body.tag, count: batch.length };
-    const outcomes = await found.client.call('PublishBatch', body, signal, (answer) =>
+    return found.client.call('PublishBatch', body, signal, (answer) => {
       // `awsQuery` reads an answer as an element, or not at all.
-      outcomesOf(readPublishReply(answer.parse() as XmlElement), sent, failures),
-    );
-    body.release();
-    return outcomes;
+      const outcomes = outcomesOf(readPublishReply(answer.parse() as XmlElement), sent, failures);
+      body.release();
+      return outcomes;
+    });
   };
   return {
     routeOf: () => route,
@@ -116,7 +113,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
         shown: { key: keyOf(config), template: written },
         allowed,
         groupTemplate,
-        open: (_, id) => routeTo(topics.get(id) ?? byRow.get(id)),
+        open: (_, id) => routeTo(topics.get(id) ?? topicByRow(id)),
       });
     },
     sizeOf: (message) => requests.sizeOf(message),

@@ -78,6 +78,10 @@ export class SnsTopic implements AwsRoute<FoundTopic> {
     };
   }
 
+  get known(): FoundTopic | undefined {
+    return this.#finding.known;
+  }
+
   find(signal: AbortSignal): Promise<FoundTopic> {
     return this.#finding.find(signal);
   }

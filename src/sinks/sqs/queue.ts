@@ -74,6 +74,10 @@ export class SqsQueue implements AwsRoute<FoundQueue> {
     };
   }
 
+  get known(): FoundQueue | undefined {
+    return this.#finding.known;
+  }
+
   find(signal: AbortSignal): Promise<FoundQueue> {
     return this.#finding.find(signal);
   }

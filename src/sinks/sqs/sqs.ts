@@ -63,7 +63,8 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
       .filter((id) => !isTemplate(id))
       .map((id) => [id, makeQueue(id, createIfNotExists)]),
   );
-  const byRow = new KnownRoutes((id) => makeQueue(id, false));
+  const byRow = new KnownRoutes<SqsQueue>();
+  const queueByRow = (id: string): SqsQueue => byRow.get(id) ?? byRow.keep(id, makeQueue(id, false));
   const routeTo = (queue: SqsQueue, groupTemplate: string | undefined): Route<SqsQueue> => ({
     id: queue.id,
     keepsOrder: queue.isFifo,
@@ -71,24 +72,19 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
     groupTemplate,
     target: queue,
   });
-  const send = async (
-    found: FoundQueue,
-    batch: readonly Message[],
-    signal: AbortSignal,
-  ): Promise<Outcome[]> => {
+  const send = (found: FoundQueue, batch: readonly Message[], signal: AbortSignal): Promise<Outcome[]> => {
     const body = requests.write(found, batch);
     const { client } = found;
     const sent = { tag: body.tag, count: batch.length, compared: comparedIndex(batch) };
-    const outcomes = await client.call('SendMessageBatch', body, signal, (answer) => {
+    return client.call('SendMessageBatch', body, signal, (answer) => {
       const ofAll = scanSendReply(answer.body, sent);
       const reply = ofAll === undefined ? readSendReply(answer.parse()) : undefined;
       const outcomes = reply === undefined ? allDelivered(batch) : outcomesOf(reply, sent, failures);
       const digests = reply === undefined ? ofAll : comparedDigests(reply, sent);
       if (digests !== undefined && !isOfBatch(digests, batch, sent.compared)) throw strayReply();
+      body.release();
       return outcomes;
     });
-    body.release();
-    return outcomes;
   };
   const isOfBatch = (digests: Digests, batch: readonly Message[], compared: number | undefined): boolean => {
     const message = compared === undefined ? undefined : batch[compared];
@@ -110,7 +106,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
         shown: { key, template },
         allowed,
         groupTemplate,
-        open: (_, id) => routeTo(queues.get(id) ?? byRow.get(id), groupTemplate),
+        open: (_, id) => routeTo(queues.get(id) ?? queueByRow(id), groupTemplate),
       });
     },
     actionsAt: (input) => actionsAtQueue(config, input, context.actions),

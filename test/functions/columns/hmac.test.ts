@@ -2,7 +2,8 @@
 import { createHmac } from 'node:crypto';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { HEX_DIGITS, hmacWith, LONG_BYTES } from '../../../src/functions/columns/hmac.ts';
+import { HEX_DIGITS } from '../../../src/core/sha256.ts';
+import { hmacWith, LONG_BYTES } from '../../../src/functions/columns/hmac.ts';
 
 /** Of a value amid others, written amid others. */
 function digestOf(secret: string, value: Uint8Array): string {

@@ -157,6 +157,7 @@ describe('a pace', () => {
 
 test('a route waits for its pace only while its time is to come, and something is to be sent', () => {
   const queue = new RouteQueue<string>(routeTo('q'));
+  queue.open();
   queue.pace.delivered(BATCH, 0);
   queue.pace.throttled(0, 100);
   const { nextMs } = queue.pace;
@@ -171,6 +172,7 @@ test('a route waits for its pace only while its time is to come, and something i
 
 test('a route that is down asks to be looked at again only where something waits that it could be probed with', () => {
   const queue = new RouteQueue<string>(routeTo('q'));
+  queue.open();
   const retry = { initialBackoffMs: 100, multiplier: 1, maxBackoffMs: 100, jitter: 0 };
   for (let failures = 0; failures < FAILURES_UNTIL_DOWN; failures++)
     queue.health.fail(DOWN, retry, { startedAt: 0, nowMs: 0, chance: 0.5 });

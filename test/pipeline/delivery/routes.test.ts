@@ -1,17 +1,16 @@
-// Which routes are open: those of tables stay, those that rows decide come and go.
+// Which routes there are: those of tables stay, those that rows decide come and go.
 import { expect, test } from 'vitest';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
-import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
+import { MAX_UNUSED_ROUTES } from '../../../src/pipeline/delivery/routes.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import { createDelivery, pendingMessage, routeTo, type Delivery } from '../../support/dispatcher.ts';
 
 /** Only routes fill the room. */
 const ROOMY = { maxParked: 100_000 };
 
-function topics(): { by: RouteByRow; opened: string[]; closed: string[] } {
+function topics(): { by: RouteByRow; opened: string[] } {
   const opened: string[] = [];
-  const closed: string[] = [];
   const by: RouteByRow = {
     groupTemplate: undefined,
     idOf: (row) => row?.text('topic') ?? '',
@@ -19,9 +18,8 @@ function topics(): { by: RouteByRow; opened: string[]; closed: string[] } {
       opened.push(id);
       return routeTo(id);
     },
-    closed: ({ id }) => void closed.push(id),
   };
-  return { by, opened, closed };
+  return { by, opened };
 }
 
 /** A message on its way to the route that its row decides. */
@@ -39,6 +37,12 @@ function settle({ unsettled }: Delivery, message: Pending): void {
 
 const idsOf = ({ routes }: Delivery): string[] => [...routes.all()].map(({ id }) => id);
 
+/** Of those that rows have named. */
+const goneOf = (delivery: Delivery, opened: readonly string[]): string[] => {
+  const open = new Set(idsOf(delivery));
+  return opened.filter((id) => !open.has(id));
+};
+
 test('the same id is the same route, whether a table or a row names it', () => {
   const delivery = createDelivery(ROOMY);
   const { by, opened } = topics();
@@ -49,71 +53,62 @@ test('the same id is the same route, whether a table or a row names it', () => {
   expect(opened).toEqual(['a']);
 });
 
-test('a thousand routes of rows are open at most: the one that is idle for the longest is closed for another', () => {
+test('of a thousand routes that nothing is on its way to, the one that was used the longest ago goes for another', () => {
   const delivery = createDelivery(ROOMY);
-  const { by, closed } = topics();
+  const { by, opened } = topics();
   delivery.routes.queue(routeTo('of the table'));
   const first = send(delivery, 't0', by);
-  for (let i = 1; i < MAX_ROUTES_BY_ROW; i++) delivery.routes.queueByRow(`t${i}`, by);
-  expect(closed).toEqual([]);
+  for (let i = 1; i <= MAX_UNUSED_ROUTES; i++) delivery.routes.queueByRow(`t${i}`, by);
+  expect(goneOf(delivery, opened)).toEqual([]);
   delivery.routes.queueByRow('t1', by);
   delivery.routes.queueByRow('new', by);
   // t0 has a message on its way, t1 was just used.
-  expect(closed).toEqual(['t2']);
+  expect(goneOf(delivery, opened)).toEqual(['t2']);
   settle(delivery, first);
   delivery.routes.queueByRow('newer', by);
-  expect(closed).toEqual(['t2', 't3']);
-  expect(idsOf(delivery)).toHaveLength(MAX_ROUTES_BY_ROW + 1);
+  expect(goneOf(delivery, opened)).toEqual(['t2', 't3', 't4']);
+  expect(idsOf(delivery)).toHaveLength(MAX_UNUSED_ROUTES + 1);
   expect(idsOf(delivery)).toContain('of the table');
 });
 
-test('a route that was closed is opened again when a row wants it', () => {
+test('a route that went is asked for again when a row names it', () => {
   const delivery = createDelivery(ROOMY);
-  const { by, opened, closed } = topics();
+  const { by, opened } = topics();
   const first = delivery.routes.queueByRow('a', by);
-  for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) delivery.routes.queueByRow(`t${i}`, by);
-  expect(closed).toEqual(['a']);
+  for (let i = 0; i < MAX_UNUSED_ROUTES; i++) delivery.routes.queueByRow(`t${i}`, by);
+  expect(goneOf(delivery, opened)).toEqual(['a']);
   expect(delivery.routes.queueByRow('a', by)).not.toBe(first);
   expect(opened.filter((id) => id === 'a')).toHaveLength(2);
 });
 
-test('where messages are on their way to all of them reading stops, until one is idle', () => {
-  const delivery = createDelivery(ROOMY);
-  const { by, closed } = topics();
+test('with messages for ten thousand routes there is room for ten thousand, and all of the routes stay', () => {
+  const delivery = createDelivery({ ...ROOMY, maxBuffered: undefined });
+  const { by, opened } = topics();
   const { room } = delivery.unsettled;
-  const messages = Array.from({ length: MAX_ROUTES_BY_ROW - 1 }, (_, i) => send(delivery, `t${i}`, by));
+  const rendered = (id: string): void => {
+    const routeQueue = delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
+    const message = pendingMessage(delivery, { routeQueue });
+    message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
+    delivery.unsettled.enter(message);
+  };
+  for (let i = 0; i < 9_999; i++) rendered(`t${i}`);
   expect(room.isFull()).toBe(false);
-  messages.push(send(delivery, 'last', by), send(delivery, 'one more of the same block', by));
-  expect([room.isFull(), room.hasRoomAgain()]).toEqual([true, false]);
-  expect(closed).toEqual([]);
-  for (const message of messages.splice(0, 2)) settle(delivery, message);
-  expect([room.isFull(), room.hasRoomAgain()]).toEqual([false, true]);
-  send(delivery, 'next', by);
-  expect(closed).toEqual(['t0', 't1']);
-  expect(idsOf(delivery)).toHaveLength(MAX_ROUTES_BY_ROW);
+  rendered('last');
+  expect(room.isFull()).toBe(true);
+  expect(goneOf(delivery, opened)).toEqual([]);
+  expect([...delivery.routes.all()].filter(({ isOpen }) => isOpen)).toEqual([]);
 });
 
-test('a route that a table names as well stays open, and is not counted', () => {
+test('a route that a table names as well stays', () => {
   const delivery = createDelivery(ROOMY);
-  const { by, closed } = topics();
+  const { by, opened } = topics();
   const message = send(delivery, 'both', by);
   const both = delivery.routes.queue(routeTo('both'));
   settle(delivery, message);
-  for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) send(delivery, `t${i}`, by);
-  expect(closed).toEqual([]);
+  for (let i = 0; i <= MAX_UNUSED_ROUTES; i++) delivery.routes.queueByRow(`t${i}`, by);
+  expect(goneOf(delivery, opened)).toEqual(['t0']);
   expect(delivery.routes.queueByRow('both', by)).toBe(both);
-  expect(delivery.unsettled.room.isFull()).toBe(true);
-});
-
-test('a route that a table names as well is not counted for what was on its way there before either', () => {
-  const delivery = createDelivery(ROOMY);
-  const { by } = topics();
-  send(delivery, 'both', by);
-  delivery.routes.queue(routeTo('both'));
-  for (let i = 1; i < MAX_ROUTES_BY_ROW; i++) send(delivery, `t${i}`, by);
-  expect(delivery.unsettled.room.isFull()).toBe(false);
-  send(delivery, 'one more', by);
-  expect(delivery.unsettled.room.isFull()).toBe(true);
+  expect(both.isOpen).toBe(true);
 });
 
 test('what has no route is in no queue of a route, though its name is one that is there', () => {

@@ -5,9 +5,9 @@ import {
   COUNTED_MS,
   MAX_PARTIAL,
   MAX_PARTIAL_CROWDED,
+  MAX_PARTIAL_READING,
 } from '../../../src/pipeline/delivery/partial-requests.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
-import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
 import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import {
@@ -27,8 +27,8 @@ const BY: RouteByRow = {
   open: (id) => routeTo(id, { batchCount: 10, batchBytes: 100_000, lanesPerRoute: 4 }),
 };
 
-function harness(options: EndpointOptions = {}) {
-  const delivery = createDelivery({ maxBuffered: undefined, maxParked: 100_000 });
+function harness(options: EndpointOptions & { readonly maxBuffered?: number } = {}) {
+  const delivery = createDelivery({ maxBuffered: options.maxBuffered, maxParked: 100_000 });
   const endpoint = new Endpoint(options);
   const clock = { ms: 0 };
   const dispatcher = createDispatcher(delivery, endpoint, { nowMs: () => clock.ms });
@@ -64,19 +64,35 @@ test('of hundreds of routes with a row each a few are sent to, and the others fi
 });
 
 test.each([
-  [0.9 * MAX_ROUTES_BY_ROW, MAX_PARTIAL_CROWDED],
-  [0.9 * MAX_ROUTES_BY_ROW - 1, MAX_PARTIAL],
-])('with messages on their way to %i routes %i are sent to at once', async (routes, sent) => {
+  [900, 8, MAX_PARTIAL_CROWDED],
+  [900, 7, MAX_PARTIAL],
+  [899, 8, MAX_PARTIAL],
+])('with %i routes of %i messages each, %i are sent to at once', async (routes, messages, sent) => {
   const h = harness({ hold: true });
-  for (let i = 0; i < routes; i++) h.send(`r${i}`);
+  for (let i = 0; i < routes; i++) h.send(`r${i}`, messages);
   h.dispatcher.dispatch();
   expect(h.endpoint.batches).toHaveLength(sent);
   await h.dispatcher.stop(0);
 });
 
+test.each([
+  [undefined, MAX_PARTIAL_READING],
+  [99, MAX_PARTIAL],
+])(
+  'while more is read, which fills them, fewer requests are sent, unless there is no room for more (%s): %i',
+  async (maxBuffered, sent) => {
+    const h = harness({ hold: true, ...(maxBuffered !== undefined && { maxBuffered }) });
+    for (let i = 0; i < 100; i++) h.send(`r${i}`);
+    h.dispatcher.isReading = true;
+    h.dispatcher.dispatch();
+    expect(h.endpoint.batches).toHaveLength(sent);
+    await h.dispatcher.stop(0);
+  },
+);
+
 test('where answers take long, routes with few messages leave lanes for full requests', async () => {
   const h = harness({ hold: true });
-  for (let i = 0; i < MAX_ROUTES_BY_ROW; i++) h.send(`r${i}`);
+  for (let i = 0; i < 1400; i++) h.send(`r${i}`, 9);
   const sentAfter = (turns: number): number => {
     for (let turn = 0; turn < turns; turn++) {
       h.clock.ms += COUNTED_MS;
@@ -115,10 +131,11 @@ test.each([
     const h = harness({ hold: true });
     h.send('busy', 45);
     for (let i = 0; i < MAX_PARTIAL + 1; i++) h.send(`r${i}`);
-    const { limit } = h.delivery.routes.queueByRow('busy', BY) as RouteQueue<Pending>;
     const wanted: boolean[] = [];
+    h.dispatcher.dispatch();
+    const { limit } = h.delivery.routes.queueByRow('busy', BY) as RouteQueue<Pending>;
     limit.answered = (answer) => void wanted.push(answer.isWanted);
-    for (let look = 0; look < looks; look++) h.dispatcher.dispatch();
+    for (let look = 1; look < looks; look++) h.dispatcher.dispatch();
     h.endpoint.held.shift()!();
     await waitFor(() => wanted.length > 0, 'its answer');
     expect(wanted).toEqual([isWanted]);
@@ -130,6 +147,7 @@ test('messages of a route that was not looked at wait for its turn, not for a la
   const h = harness({ hold: true });
   h.send('r0');
   const queue = h.delivery.routes.queueByRow('r0', BY) as RouteQueue<Pending>;
+  queue.open();
   queue.lanesInUse = queue.lanes;
   queue.look(1);
   expect(queue.wasShortOfLanes(1)).toBe(true);

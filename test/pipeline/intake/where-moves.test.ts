@@ -149,7 +149,6 @@ test('a delete stands in the group and on the route of the old row, and what fol
   const byRow: RouteByRow = {
     idOf: (row) => String(row?.text('note')),
     open: (id) => routeTo(id, { batchBytes: 1 << 20, messageBytes: 1 << 20 }),
-    closed: () => undefined,
     groupTemplate: undefined,
   };
   const sink = { routeByRow: () => byRow };

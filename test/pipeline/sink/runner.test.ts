@@ -1,7 +1,7 @@
 // One run of a sink by itself: when it reads on.
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
-import { MAX_ROUTES_BY_ROW } from '../../../src/pipeline/delivery/room.ts';
+import { MAX_OPEN_ROUTES } from '../../../src/pipeline/delivery/open-routes.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import { routeTo } from '../../support/dispatcher.ts';
 import { openSinkRoom, TestSink } from '../../support/sink-room.ts';
@@ -49,28 +49,34 @@ class SinkByRow extends TestSink {
   }
 }
 
-test('a block of the log is taken as a whole, whatever routes its rows name; that nothing more is read for them is told where it lasts', async () => {
+test('that nothing more is read because all routes that may be open are in use is told where it lasts', async () => {
   const room = await openSinkRoom();
   const sink = new SinkByRow({ hold: true });
   const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
   onTestFinished(() => runner.stop(0));
   void runner.run();
-  const count = MAX_ROUTES_BY_ROW + 20;
-  room.insert(
-    100,
-    Array.from({ length: count }, (_, i) => i + 1),
+  // Ten messages for each of those that may be open have room.
+  const count = 12 * MAX_OPEN_ROUTES;
+  const ids = Array.from({ length: count }, (_, i) => i + 1);
+  while (ids.length > 0) room.insert(100 + count - ids.length, ids.splice(0, 500));
+  await waitFor(
+    () => runner.status().routesInUse === undefined && sink.endpoint.batches.length > 0,
+    'requests',
   );
-  await waitFor(() => runner.status().buffered === count, 'the block to be taken');
-  room.insert(200, [count + 1]);
+  await waitFor(() => sink.endpoint.batches.length === MAX_OPEN_ROUTES, 'as many as may be open');
+  await waitFor(() => runner.status().buffered > 10 * MAX_OPEN_ROUTES, 'the room to be full');
   expect(runner.status().routesInUse).toBeUndefined();
   const now = performance.now.bind(performance);
   const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 60_000);
   onTestFinished(() => clock.mockRestore());
-  expect(runner.status()).toMatchObject({ routesInUse: count, buffered: count });
+  const { buffered, routeCounts, ...status } = runner.status();
+  expect(status.routesInUse).toBe(MAX_OPEN_ROUTES);
+  expect(routeCounts).toMatchObject({ healthy: MAX_OPEN_ROUTES });
+  expect(buffered).toBeLessThan(count);
   clock.mockImplementation(now);
   const letGo = setInterval(() => sink.endpoint.held.splice(0).forEach((go) => go()), 1);
   onTestFinished(() => clearInterval(letGo));
-  await waitFor(() => sink.accepted().length === count + 1, 'the rest');
+  await waitFor(() => sink.accepted().length === count, 'the rest');
   clock.mockImplementation(() => now() + 60_000);
   expect(runner.status().routesInUse).toBeUndefined();
 });

@@ -2,18 +2,14 @@ import { expect, test } from 'vitest';
 import { KnownRoutes } from '../../../src/sinks/routing/known-routes.ts';
 
 test('what was found of a route is kept, and let go of where it was used least recently of very many', () => {
-  const made: string[] = [];
-  const known = new KnownRoutes((id) => {
-    made.push(id);
-    return { id };
-  });
-  const first = known.get('first');
+  const known = new KnownRoutes<{ id: string }>();
+  const keep = (id: string): { id: string } => known.keep(id, { id });
+  const first = keep('first');
   expect(known.get('first')).toBe(first);
-  known.get('second');
+  keep('second');
   known.get('first');
-  for (let n = 0; n < 9_999; n++) known.get(`other ${n}`);
+  for (let n = 0; n < 9_999; n++) keep(`other ${n}`);
   expect(known.get('first')).toBe(first);
-  made.length = 0;
-  known.get('second');
-  expect(made).toEqual(['second']);
+  expect(known.get('second')).toBeUndefined();
+  expect(known.get('other 0')).toEqual({ id: 'other 0' });
 });
