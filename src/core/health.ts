@@ -107,13 +107,13 @@ function untoldRoutes({ routes, routeCounts }: SinkStatus): readonly Trouble[] {
     : [];
 }
 
-/** It reads no further because of them. */
+/** The others wait for them. */
 const tooManyRoutes = ({ routesInUse }: SinkStatus): readonly Trouble[] =>
   routesInUse === undefined
     ? []
     : [
         degraded(
-          `messages are on their way to ${routesInUse} routes, as many as are open at once: nothing more is read until one is idle`,
+          `messages are on their way to ${routesInUse} routes, as many as are open at once: nothing is sent to others until one is idle`,
           'mend the routes that fail, or take out of the sink the rows that name them (where), or let the template name fewer',
         ),
       ];

@@ -5,11 +5,11 @@
 
 export const BLOCK_BYTES = 64;
 export const STATE_WORDS = 8;
-export const DIGEST_BYTES = 32;
+const DIGEST_BYTES = 32;
 export const HEX_DIGITS = 2 * DIGEST_BYTES;
 
 /** What stands behind the last byte of a text. */
-export const END_MARK = 0x80;
+const END_MARK = 0x80;
 /** The last two words of the last block are the length in bits. */
 const LENGTH_BYTES = 8;
 
@@ -94,7 +94,7 @@ const K = Int32Array.of(
 );
 
 /** Takes a block into a state, in place; `words`: its 16 words, big-endian. */
-export function takeBlock(state: Int32Array, words: Int32Array): void {
+function takeBlock(state: Int32Array, words: Int32Array): void {
   let w0 = words[0]!;
   let w1 = words[1]!;
   let w2 = words[2]!;

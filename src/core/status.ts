@@ -199,7 +199,7 @@ export type SinkStatus = Condition &
     readonly markers: MarkerStatus;
     /** Groups held back by a failing message: at most ten names. */
     readonly blockedGroups: readonly string[];
-    /** So many routes that rows have named are open, and in use: nothing more is read until one of them is idle, and that lasts. */
+    /** So many routes that rows have named are open, and in use: nothing is sent to others until one of them is idle, and that lasts. */
     readonly routesInUse?: number;
     /** Of all that are open, how many there are; undefined: `routes` has all. */
     readonly routeCounts?: Readonly<Record<Health, number>>;

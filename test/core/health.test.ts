@@ -101,7 +101,7 @@ const SINKS: readonly Case<SinkStatus>[] = [
     'whose rows name more routes than there is room for, and that reads no further',
     { routesInUse: 1003 },
     'degraded',
-    /^messages are on their way to 1003 routes, as many as are open at once: nothing more is read until one is idle$/,
+    /^messages are on their way to 1003 routes, as many as are open at once: nothing is sent to others until one is idle$/,
     /mend the routes that fail/,
   ],
   [

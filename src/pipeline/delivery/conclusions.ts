@@ -20,6 +20,8 @@ export type ConclusionPorts = {
   readonly counts: SinkCounts;
   /** Something may go again. */
   readonly dispatch: () => void;
+  /** The same, of this route, where the messages of a failed request have waited. */
+  readonly released: (queue: RouteQueue<Pending>) => void;
   /** Nothing may go any more: the sink ends here. */
   readonly broken: (error: unknown) => void;
   readonly warn: (event: string, fields: Record<string, unknown>) => void;

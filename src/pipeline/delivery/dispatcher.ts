@@ -93,6 +93,10 @@ export class Dispatcher {
       outcomes,
       counts,
       dispatch: () => this.dispatch(),
+      released: (queue) => {
+        this.#leave(queue);
+        this.dispatch();
+      },
       broken: (error) => {
         this.#stopping = true;
         outcomes.broken(error);
@@ -127,13 +131,15 @@ export class Dispatcher {
       while (this.#sendNext(queue, now));
       look(queue);
     }
+    for (const queue of routes.turns.nowhere()) while (this.#sendNext(queue, now));
     for (const queue of routes.turns.full()) {
+      if (!queue.isOpen && !routes.open.mayOpen(now)) continue;
       while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
       look(queue);
     }
     let free = this.#partial.free(now, this.#mostPartial());
-    for (const queue of routes.turns.waiting()) {
-      if (free <= 0) break;
+    for (const queue of this.#waiting(now)) {
+      if (free <= 0 || (this.#lanesInUse >= MAX_LANES && !queue.hasFixedLanes)) break;
       if (this.#sendNext(queue, now)) free--;
       look(queue);
     }
@@ -179,7 +185,16 @@ export class Dispatcher {
   }
   /** Gives up what the log has before this offset: see `Conclusions.discardBelow`. */
   discardBelow(offset: number): number {
-    return this.#conclusions.discardBelow(offset);
+    const discarded = this.#conclusions.discardBelow(offset);
+    for (const queue of this.#unsettled.room.idleRoutes) this.#leave(queue);
+    this.#dispatchSoon();
+    return discarded;
+  }
+
+  /** By row, and in their turn. Where no other may be opened, those that wait for that are not looked at: there may be thousands. */
+  #waiting(nowMs: number): Iterable<RouteQueue<Pending>> {
+    const { open, turns } = this.#ports.routes;
+    return open.hasPlace || !turns.isAnyClosed || open.mayOpen(nowMs) ? turns.waiting() : open.all();
   }
 
   /** Of requests that carry less than they could, to routes that rows decide. */
@@ -192,8 +207,9 @@ export class Dispatcher {
 
   #mayStart(queue: RouteQueue<Pending>, nowMs: number): boolean {
     if (!queue.mayStart(nowMs)) return false;
-    if (!queue.isOpen) return this.#lanesInUse < MAX_LANES && this.#ports.routes.open.mayOpen;
-    return queue.limit.isFixed || this.#lanesInUse < MAX_LANES;
+    if (queue.isNowhere) return true;
+    if (!queue.hasFixedLanes && this.#lanesInUse >= MAX_LANES) return false;
+    return queue.isOpen || this.#ports.routes.open.mayOpen(nowMs);
   }
 
   /** Has it sent something, or found what can never be sent? */
@@ -203,11 +219,11 @@ export class Dispatcher {
     const { batch, unsendable } = takeBatch(queue, this.#cut);
     if (unsendable.length > 0) {
       this.#conclusions.rejectUnsendable(queue, unsendable);
-      if (queue.isByRow) this.#ports.routes.open.leave(queue, nowMs);
       // What waited for them may be ready on a route that had its turn.
       this.#dispatchSoon();
     }
     if (batch.length > 0) void this.#send(queue, batch, { startedMs: nowMs, isPartial });
+    else this.#leave(queue);
     return batch.length > 0 || unsendable.length > 0;
   }
 
@@ -248,8 +264,7 @@ export class Dispatcher {
     batch: readonly Pending[],
     { startedMs, isPartial }: { readonly startedMs: number; readonly isPartial: boolean },
   ): Promise<void> {
-    const { open } = this.#ports.routes;
-    if (queue.isByRow) open.use(queue);
+    if (queue.isByRow) this.#ports.routes.open.use(queue);
     const partial = isPartial ? this.#partial.started(startedMs) : undefined;
     const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
@@ -269,7 +284,7 @@ export class Dispatcher {
     this.#atWork--;
     const isWanted = queue.wasShortOfLanes(this.#looks);
     this.#conclusions.conclude({ queue, batch, startedAt, startedMs, isWanted }, answers);
-    if (queue.isByRow) open.leave(queue, this.#ports.nowMs());
+    this.#leave(queue);
     this.#ended();
   }
 
@@ -283,6 +298,11 @@ export class Dispatcher {
       const answer = signal.aborted ? 'unknown' : thrownError(error);
       return batch.map(() => answer);
     }
+  }
+
+  /** Something has ended there: it may be closed, if rows have named it. */
+  #leave(queue: RouteQueue<Pending>): void {
+    if (queue.isByRow) this.#ports.routes.open.leave(queue, this.#ports.nowMs());
   }
 
   #ended(): void {

@@ -9,8 +9,8 @@ import type { Unsettled } from './unsettled.ts';
 export type HeldRequestPorts = {
   readonly retry: RetryPolicy;
   readonly unsettled: Pick<Unsettled, 'room' | 'parkFollowers'>;
-  /** Something may go again. */
-  readonly dispatch: () => void;
+  /** Something may go again, of this route. */
+  readonly released: (queue: RouteQueue<Pending>) => void;
   readonly chance: () => number;
 };
 
@@ -34,7 +34,7 @@ export class HeldRequests {
 
   /** They were in a request that failed: each keeps its place at the front of its groups. No attempt counts. */
   hold(queue: RouteQueue<Pending>, messages: readonly Pending[], error: DeliveryError): void {
-    const { retry, unsettled, dispatch, chance } = this.#ports;
+    const { retry, unsettled, released, chance } = this.#ports;
     let failures = 0;
     for (const message of messages) {
       message.become('backing-off');
@@ -52,11 +52,12 @@ export class HeldRequests {
     const inRoom = failures > 1 ? 0 : messages.length;
     unsettled.room.hold(inRoom);
     const restsLane = mayRestLane(queue.lanes, queue.restingLanes);
+    queue.heldRequests++;
     if (restsLane) queue.restingLanes++;
     const timer = setTimeout(
       () => {
         this.#release(held);
-        dispatch();
+        released(queue);
       },
       waitMs(error, retry, failures, chance()),
     );
@@ -81,6 +82,7 @@ export class HeldRequests {
     clearTimeout(timer);
     this.#ports.unsettled.room.held -= inRoom;
     this.#held.delete(held);
+    queue.heldRequests--;
     if (restsLane) queue.restingLanes--;
     // Some may have been given up meanwhile.
     const left = messages.filter((message) => message.state === 'backing-off');

@@ -1,54 +1,86 @@
 // Which of the routes that rows have named are open: a route opens when something is sent there, and is closed for another that needs its
 // place when nothing is under way there any more, the one unused for the longest first. What waits for a route waits whether it is open or not.
 import type { Pending } from './pending.ts';
+import type { Room } from './room.ts';
 import type { RouteQueue } from './route-queue.ts';
 
 /** Of one sink. Each has lanes, a pace and a health of its own. */
 export const MAX_OPEN_ROUTES = 1000;
 
 export class OpenRoutes {
-  #count = 0;
-  /** Those that may be closed. */
+  readonly #room: Pick<Room, 'countAsDown'>;
+  /** The one used last at the end. */
+  readonly #open = new Set<RouteQueue<Pending>>();
+  /** Those of them that may be closed. */
   readonly #idle = new Set<RouteQueue<Pending>>();
+  /** Since when something waits for a place, and none has been free; undefined: nothing does. */
+  #fullSinceMs: number | undefined;
+
+  constructor(room: Pick<Room, 'countAsDown'>) {
+    this.#room = room;
+  }
 
   /** May something be sent to one more? Where none is idle, the next answer tells. */
-  get mayOpen(): boolean {
-    return this.#count < MAX_OPEN_ROUTES || this.#idle.size > 0;
+  get hasPlace(): boolean {
+    return this.#open.size < MAX_OPEN_ROUTES || this.#idle.size > 0;
   }
 
-  /** How many are open, where none of them may be closed for another. */
-  get exhausted(): number | undefined {
-    return this.mayOpen ? undefined : this.#count;
+  /** The same, asked for something that waits for it. */
+  mayOpen(nowMs: number): boolean {
+    if (this.hasPlace) return true;
+    this.#fullSinceMs ??= nowMs;
+    return false;
   }
 
-  /** A request to this route begins; it is opened where it is not open. Call it only where `mayOpen`, or where it is. */
+  /** For how long something waits for a place, while all are in use: nothing is sent to others. */
+  fullForMs(nowMs: number): number {
+    return this.#fullSinceMs === undefined ? 0 : nowMs - this.#fullSinceMs;
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** The one unused for the longest first. */
+  all(): Iterable<RouteQueue<Pending>> {
+    return this.#open;
+  }
+
+  /** A request to this route begins; it is opened where it is not open, which it may be. */
   use(queue: RouteQueue<Pending>): void {
-    if (queue.isOpen) {
-      this.#idle.delete(queue);
-      return;
+    if (!queue.isOpen) {
+      if (this.#open.size >= MAX_OPEN_ROUTES) this.close(this.#idle.values().next().value!);
+      queue.open();
+      this.#fullSinceMs = undefined;
     }
-    if (this.#count >= MAX_OPEN_ROUTES) this.close(this.#idle.values().next().value!);
-    queue.open();
-    this.#count++;
+    this.#idle.delete(queue);
+    this.#open.delete(queue);
+    this.#open.add(queue);
   }
 
-  /** A request to this route has its answers, or what was to be sent there never can be. */
+  /** Something has ended there: a request, the wait of messages whose request had failed, messages that were given up. */
   leave(queue: RouteQueue<Pending>, nowMs: number): void {
-    if (queue.isOpen && queue.isIdle(nowMs)) this.#idle.add(queue);
+    if (!this.#open.has(queue) || !queue.isIdle(nowMs)) return;
+    this.#idle.add(queue);
+    this.#fullSinceMs = undefined;
   }
 
   /** What is known of it is let go of. */
   close(queue: RouteQueue<Pending>): void {
-    if (!queue.isOpen) return;
+    if (!this.#forget(queue)) return;
     queue.close();
-    this.#idle.delete(queue);
-    this.#count--;
+    this.#room.countAsDown(queue, false);
+    this.#fullSinceMs = undefined;
   }
 
-  /** It is no row's any more, and stays open. */
+  /** It is no row's any more: it stays open, and takes no place. */
   keep(queue: RouteQueue<Pending>): void {
-    if (!queue.isOpen) return;
+    if (this.#forget(queue)) this.#fullSinceMs = undefined;
+  }
+
+  /** Was it open? */
+  #forget(queue: RouteQueue<Pending>): boolean {
     this.#idle.delete(queue);
-    this.#count--;
+    return this.#open.delete(queue);
   }
 }

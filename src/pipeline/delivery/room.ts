@@ -20,6 +20,8 @@ const MESSAGES_PER_ROUTE = 10;
 const MAX_ROUTES_SERVED = 1000;
 /** With messages on their way to this many, what else would fill a request is hardly read before the room is full. */
 const MANY_ROUTES = 900;
+/** What is parked takes no room, but its routes do, each named by one row perhaps: from so many on nothing more is read. */
+const MAX_ROUTES_IN_USE = 12_000;
 /**
  * What the routes that are down may have in memory together, of the room there is: the rest is parked, so that they cannot
  * take the room of the others, however many they are.
@@ -196,12 +198,15 @@ export class Room {
 
   /** Do messages wait for many routes, and is there hardly room for more, which would fill their requests? */
   get isCrowded(): boolean {
-    return this.#routesByRow >= MANY_ROUTES && this.buffered > this.#limit * RESUME_SHARE;
+    return this.#routesByRow >= MANY_ROUTES && !this.hasRoomAgain();
   }
 
   isFull(): boolean {
     return (
-      this.buffered >= this.#limit || this.#bytes >= MAX_BUFFERED_BYTES || this.parked >= this.#maxParked
+      this.buffered >= this.#limit ||
+      this.#bytes >= MAX_BUFFERED_BYTES ||
+      this.parked >= this.#maxParked ||
+      this.#routesByRow >= MAX_ROUTES_IN_USE
     );
   }
 
@@ -209,7 +214,8 @@ export class Room {
     return (
       this.buffered <= this.#limit * RESUME_SHARE &&
       this.#bytes <= MAX_BUFFERED_BYTES * RESUME_SHARE &&
-      this.parked < this.#maxParked
+      this.parked < this.#maxParked &&
+      this.#routesByRow < MAX_ROUTES_IN_USE
     );
   }
 

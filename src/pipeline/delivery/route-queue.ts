@@ -102,7 +102,9 @@ export class RouteQueue<Message> {
   isNowhere = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
-  /** Lanes of which the last request has failed, and that wait with its messages. */
+  /** Requests that have failed, and whose messages wait. */
+  heldRequests = 0;
+  /** Lanes that wait with them. */
   restingLanes = 0;
   /** Rendered messages that are on their way there, and their bytes. */
   buffered = 0;
@@ -113,6 +115,12 @@ export class RouteQueue<Message> {
   constructor(route: Route) {
     this.id = route.id;
     this.route = route;
+  }
+
+  /** Has it always as many lanes as it may have? Then those of all routes of the sink do not bound them. */
+  get hasFixedLanes(): boolean {
+    const { lanesPerRoute, lanesAtFirst = lanesPerRoute } = this.route.limits;
+    return lanesAtFirst >= lanesPerRoute;
   }
 
   get isOpen(): boolean {
@@ -128,9 +136,9 @@ export class RouteQueue<Message> {
   }
   /** Is nothing under way there, nor anything known that what is sent next depends on: that it fails, or takes less than it is given? */
   isIdle(nowMs: number): boolean {
-    if (this.lanesInUse + this.restingLanes > 0) return false;
+    if (this.lanesInUse > 0) return false;
     if (this.unsettled === 0) return true;
-    if (this.isDown) return false;
+    if (this.heldRequests > 0) return false;
     return this.ready.length === 0 || (this.health.error === undefined && !this.pace.isNeeded(nowMs));
   }
 

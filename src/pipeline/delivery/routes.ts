@@ -47,12 +47,13 @@ export class Routes {
   /** Those of `#queues` that rows have named, with their keys there. */
   readonly #byRow = new Map<RouteQueue<Pending>, string>();
   /** Of those. */
-  readonly open = new OpenRoutes();
+  readonly open: OpenRoutes;
   /** The same, as far as they have something to send. */
   readonly turns: Turns;
 
   constructor(settings: RouteSettings, room: Room) {
     this.#room = room;
+    this.open = new OpenRoutes(room);
     this.turns = new Turns(settings.batchSize ?? Infinity);
   }
 
@@ -85,6 +86,7 @@ export class Routes {
     this.#dropUnused();
     const queue = this.#add(id, route);
     queue.isByRow = true;
+    queue.isNowhere = by === NOWHERE;
     this.#byRow.set(queue, id);
     this.#room.idleRoutes.add(queue);
     this.#room.serveRoutes(this.#byRow.size);
@@ -94,9 +96,7 @@ export class Routes {
 
   /** The queue of messages without a route: what is known of it is its name. */
   nowhere({ id }: Pick<RouteFault, 'id'>): RouteQueue<Pending> {
-    const queue = this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
-    queue.isNowhere = true;
-    return queue;
+    return this.queueByRow(NOWHERE_MARK + id, NOWHERE) as RouteQueue<Pending>;
   }
 
   all(): Iterable<RouteQueue<Pending>> {

@@ -1,4 +1,4 @@
-// Which of the routes that rows have opened have something to send, so that nobody has to look at hundreds that have not: those that have
+// Which of the routes that rows have named have something to send, so that nobody has to look at hundreds that have not: those that have
 // enough for a whole request, and all of them in the order in which they began to wait.
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
@@ -8,6 +8,8 @@ export class Turns {
   readonly #maxCount: number;
   readonly #waiting = new Set<RouteQueue<Pending>>();
   readonly #full = new Set<RouteQueue<Pending>>();
+  /** Of those that are no routes: nothing is sent there, and nobody's turn is it. */
+  readonly #nowhere = new Set<RouteQueue<Pending>>();
 
   constructor(maxCount: number) {
     this.#maxCount = maxCount;
@@ -15,6 +17,10 @@ export class Turns {
 
   join(queue: RouteQueue<Pending>): void {
     const { ready } = queue;
+    if (queue.isNowhere) {
+      ready.grown = () => void this.#nowhere.add(queue);
+      return;
+    }
     const fullAt = this.#fullAt(queue);
     // For every message: what is in a set already is not put there again.
     ready.grown = (added) => {
@@ -28,6 +34,20 @@ export class Turns {
     queue.ready.grown = undefined;
     this.#waiting.delete(queue);
     this.#full.delete(queue);
+    this.#nowhere.delete(queue);
+  }
+
+  /** Does something wait for a route to be opened? */
+  get isAnyClosed(): boolean {
+    for (const queue of this.#waiting) if (!queue.isOpen && queue.ready.length > 0) return true;
+    return false;
+  }
+
+  *nowhere(): Generator<RouteQueue<Pending>> {
+    for (const queue of this.#nowhere) {
+      yield queue;
+      if (queue.ready.length === 0) this.#nowhere.delete(queue);
+    }
   }
 
   /** Has it as much as a request carries? */

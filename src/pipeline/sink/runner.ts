@@ -29,8 +29,6 @@ export class SinkRunner {
   readonly #stopping = new AbortController();
   /** Set while it waits at a change. */
   #halted: Condition | undefined;
-  /** Since when it waits for room. */
-  #waitsSinceMs: number | undefined;
   #shedTimer: NodeJS.Timeout | undefined;
 
   private constructor(options: SinkOptions, place: SinkPlace, parts: SinkParts, failed: Promise<never>) {
@@ -135,7 +133,6 @@ export class SinkRunner {
       writtenEnd: signals.writtenEnd(),
       deadLetters: store.deadLetters.counts(idOf(this.#options)),
       rewinds: this.#place.rewinds,
-      waitsForRoomMs: this.#waitsSinceMs === undefined ? 0 : steadyMs() - this.#waitsSinceMs,
     });
   }
 
@@ -150,13 +147,13 @@ export class SinkRunner {
       if (signals.isHalted(slot) || this.#hasParted()) await this.#rest(this.#untilDecided());
       if (signal.aborted) break;
       const working = walker.block(block, signal);
-      if (working !== undefined) await working;
+      if (working !== undefined) await this.#rest(working);
       dispatcher.isReading = signals.writtenEnd() > block.blockEnd;
       dispatcher.dispatch();
       settlement.soon();
       if (intake.halt !== undefined) return await this.#rest(this.#untilHalted(intake.halt));
       restored.readTo(walker.head.position);
-      if (unsettled.room.isFull()) await this.#untilRoom();
+      if (unsettled.room.isFull()) await this.#rest(unsettled.room.untilRoom(signal));
       if (steadyMs() - turnBeganMs > TURN_MS) {
         await nextTurn();
         turnBeganMs = steadyMs();
@@ -169,12 +166,6 @@ export class SinkRunner {
   async #rest(waiting: Promise<void>): Promise<void> {
     this.#parts.dispatcher.isReading = false;
     await waiting;
-  }
-
-  async #untilRoom(): Promise<void> {
-    this.#waitsSinceMs = steadyMs();
-    await this.#parts.unsettled.room.untilRoom(this.#stopping.signal);
-    this.#waitsSinceMs = undefined;
   }
 
   /** It waits at a change: what came before is delivered first. Then rejects with what it waits at. */

@@ -32,11 +32,9 @@ export type RunningSink = {
   readonly writtenEnd: number;
   readonly deadLetters: LetterCounts;
   readonly rewinds: number;
-  /** How long nothing has been read for want of room. */
-  readonly waitsForRoomMs: number;
 };
 
-/** Where rows name many routes reading stops for moments, which is no trouble. */
+/** Where rows name many routes all are in use for moments, which is no trouble. */
 const ROUTES_IN_USE_AFTER_MS = 10_000;
 
 export function sinkStatus(running: RunningSink): SinkStatus {
@@ -46,8 +44,8 @@ export function sinkStatus(running: RunningSink): SinkStatus {
   const latency = dispatcher.latency.quantiles(steadyMs());
   const { oldest } = unsettled;
   const rowRewind = parts.rowRewinds.status();
-  const routesInUse =
-    running.waitsForRoomMs < ROUTES_IN_USE_AFTER_MS ? undefined : parts.routes.open.exhausted;
+  const { open } = parts.routes;
+  const areAllInUse = open.fullForMs(steadyMs()) >= ROUTES_IN_USE_AFTER_MS;
   return {
     ...conditionOf(running),
     name: settings.name,
@@ -66,7 +64,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     rewinds: running.rewinds,
     gaps: shedding.gaps,
     ...(rowRewind === undefined ? {} : { rowRewind }),
-    ...(routesInUse === undefined ? {} : { routesInUse }),
+    ...(areAllInUse && { routesInUse: open.count }),
     ...routesStatus([...parts.routes.all()].filter(({ isOpen, isNowhere }) => isOpen && !isNowhere)),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),

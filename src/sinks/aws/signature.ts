@@ -1,5 +1,5 @@
 // AWS Signature Version 4 for one shape of request: POST, a fixed set of headers.
-// Hot file: what does not depend on the body is put together once a second, so a request costs a hash of its body and five blocks (bench/micro/sqs.ts).
+// Hot file: what does not depend on the body is put together once a second, so a request costs a hash of its body and five or six blocks (bench/micro/sqs.ts).
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 import { createHmac, hash } from 'node:crypto';
 import {

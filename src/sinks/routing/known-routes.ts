@@ -5,6 +5,12 @@ const MAX_KNOWN = 10_000;
 
 export class KnownRoutes<Known> {
   readonly #known = new Map<string, Known>();
+  #parts = 0;
+
+  /** A beginning of ids for one who keeps other things here than others do by the same ids. */
+  nextPart(): string {
+    return `${this.#parts++} `;
+  }
 
   get(id: string): Known | undefined {
     const known = this.#known.get(id);

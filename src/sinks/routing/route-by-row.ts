@@ -5,7 +5,7 @@ import type { Route, RouteByRow, RouteFault, RouteInput, RoutedFields } from '..
 import { Allowed, type AllowedNames } from './allowed.ts';
 import { ANYTHING, type Bounds } from './bounds.ts';
 import { boundsOf } from './fields.ts';
-import { KnownRoutes } from './known-routes.ts';
+import type { KnownRoutes } from './known-routes.ts';
 import { RowTemplate } from './row-template.ts';
 
 /** A field of a route as the configuration has it. */
@@ -30,6 +30,8 @@ export type ByTemplates<Target> = {
   /** What the shown one may be; undefined: what its template gives. */
   readonly allowed?: AllowedNames | undefined;
   readonly groupTemplate: string | undefined;
+  /** Of all tables and actions of the sink: what was looked at once is not looked at again. */
+  readonly known: KnownRoutes<Route<Target>>;
   /** `texts`: of each field by its name. */
   readonly open: (texts: RoutedTexts, id: string) => Route<Target>;
 };
@@ -51,7 +53,9 @@ const LACKS: ReadonlyMap<string, string> = new Map([
 ]);
 
 export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByRow<Target> {
-  const { input, routing, open, groupTemplate, prefix = '' } = options;
+  const { input, routing, open, groupTemplate, known, prefix = '' } = options;
+  /** An id may be another route to another table. */
+  const part = known.nextPart();
   const allowed = options.allowed === undefined ? undefined : new Allowed(options.allowed);
   const compile = ({ key, template, name = key }: WrittenField, bounds: Bounds): RowTemplate =>
     new RowTemplate({ key, name }, typeof template === 'string' ? parseRowTemplate(template) : template, {
@@ -131,9 +135,6 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
     return undefined;
   };
 
-  /** Looked at once: with thousands of routes most of those that open have been open before. */
-  const known = new KnownRoutes<Route<Target>>();
-
   return {
     groupTemplate,
     columns: [shown, ...hidden].flatMap(({ columns }) => columns.map(({ name }) => name)),
@@ -146,10 +147,10 @@ export function routeByTemplates<Target>(options: ByTemplates<Target>): RouteByR
       return lackingOf(id, code) ?? id;
     },
     open: (id) => {
-      const route = known.get(id);
+      const route = known.get(part + id);
       if (route !== undefined) return route;
       const texts = textsOf(id);
-      return faultOf(id, texts) ?? known.keep(id, open(texts!, id));
+      return faultOf(id, texts) ?? known.keep(part + id, open(texts!, id));
     },
   };
 }

@@ -83,6 +83,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
       .map((id) => [id, makeTopic(id, createIfNotExists)]),
   );
   const byRow = new KnownRoutes<SnsTopic>();
+  const known = new KnownRoutes<Route<SnsTopic>>();
   const topicByRow = (id: string): SnsTopic => byRow.get(id) ?? byRow.keep(id, makeTopic(id, false));
   const routeTo = (topic: SnsTopic): Route<SnsTopic> => ({
     id: topic.id,
@@ -113,6 +114,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
         shown: { key: keyOf(config), template: written },
         allowed,
         groupTemplate,
+        known,
         open: (_, id) => routeTo(topics.get(id) ?? topicByRow(id)),
       });
     },

@@ -64,6 +64,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
       .map((id) => [id, makeQueue(id, createIfNotExists)]),
   );
   const byRow = new KnownRoutes<SqsQueue>();
+  const known = new KnownRoutes<Route<SqsQueue>>();
   const queueByRow = (id: string): SqsQueue => byRow.get(id) ?? byRow.keep(id, makeQueue(id, false));
   const routeTo = (queue: SqsQueue, groupTemplate: string | undefined): Route<SqsQueue> => ({
     id: queue.id,
@@ -106,6 +107,7 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
         shown: { key, template },
         allowed,
         groupTemplate,
+        known,
         open: (_, id) => routeTo(queues.get(id) ?? queueByRow(id), groupTemplate),
       });
     },

@@ -4,6 +4,7 @@ import { TailraceError, type DeliveryError, type Outcome } from '../../core/erro
 import type { Message } from '../../core/message.ts';
 import { isTemplate } from '../../core/template.ts';
 import { laneLimits } from '../http/lanes.ts';
+import { KnownRoutes } from '../routing/known-routes.ts';
 import { routeByTemplates } from '../routing/route-by-row.ts';
 import type {
   Route,
@@ -80,6 +81,7 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<Ta
     target: { path: to.pathname + to.search, headers },
   });
   const route = routeTo(shownUrl(url), url, {});
+  const known = new KnownRoutes<Route<Target>>();
   return {
     routeOf: () => route,
     routeByRow(input: RouteInput): RouteByRow<Target> | undefined {
@@ -93,6 +95,7 @@ function createWebhookSink(config: WebhookConfig, context: SinkContext): Sink<Ta
         prefix: shownUrl(webhookUrl(base, '')).replace(/\/$/, ''),
         hidden: [query, ...headers.map(({ key, value }) => ({ key: 'headers', name: key, template: value }))],
         groupTemplate: undefined,
+        known,
         open: ({ [shown.name]: pathname, [query.name]: search, ...values }, id) =>
           routeTo(id, webhookUrl(base, `${pathname}${search}`), values),
       });

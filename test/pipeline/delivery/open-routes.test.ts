@@ -1,5 +1,6 @@
 // Which of the routes that rows have named are open, through a real dispatcher: those that something is sent to, a thousand at most.
 import { expect, test } from 'vitest';
+import { MAX_LANES } from '../../../src/pipeline/delivery/dispatcher.ts';
 import { MAX_OPEN_ROUTES } from '../../../src/pipeline/delivery/open-routes.ts';
 import { COUNTED_MS } from '../../../src/pipeline/delivery/partial-requests.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
@@ -16,33 +17,62 @@ import {
 } from '../../support/dispatcher.ts';
 import { waitFor } from '../../support/wait.ts';
 
-const BY: RouteByRow = {
+const byRow = (lanesPerRoute: number): RouteByRow => ({
   groupTemplate: undefined,
   idOf: () => '',
-  open: (id) => routeTo(id, { batchCount: 10, batchBytes: 100_000, lanesPerRoute: 4 }),
-};
+  open: (id) => routeTo(id, { batchCount: 10, batchBytes: 100_000, lanesPerRoute }),
+});
 
-function harness(options: EndpointOptions = {}) {
-  const delivery = createDelivery({ maxBuffered: undefined, maxParked: 100_000 });
+function harness(options: EndpointOptions & { readonly lanes?: number; readonly backoffMs?: number } = {}) {
+  const { backoffMs = 1 } = options;
+  const delivery = createDelivery({
+    maxBuffered: undefined,
+    maxParked: 100_000,
+    retry: { initialBackoffMs: backoffMs, multiplier: 1, maxBackoffMs: backoffMs, jitter: 0 },
+  });
   const endpoint = new Endpoint({ hold: true, ...options });
   const clock = { ms: 0 };
+  const dead: Pending[] = [];
   const { routes, unsettled } = delivery;
   const render = (message: Pending): void => message.rendered(unsettled.arenas.enter(), 0, 0);
   const dispatcher = createDispatcher(delivery, endpoint, {
     nowMs: () => clock.ms,
+    outcomes: { deadLetter: (message) => void dead.push(message) },
     prepare: (messages) => messages.forEach(render),
   });
-  const queueOf = (id: string): RouteQueue<Pending> => routes.queueByRow(id, BY) as RouteQueue<Pending>;
+  const by = byRow(options.lanes ?? 4);
+  const queueOf = (id: string): RouteQueue<Pending> => routes.queueByRow(id, by) as RouteQueue<Pending>;
+  let offset = 0;
+  const addTo = (routeQueue: RouteQueue<Pending>, count: number): void => {
+    for (let i = 0; i < count; i++) {
+      const message = pendingMessage(delivery, { routeQueue, offset: ++offset });
+      render(message);
+      unsettled.enter(message);
+    }
+  };
   return {
     routes,
     endpoint,
     clock,
     dispatcher,
+    dead,
+    nextOffset: () => offset + 1,
+    /** Time goes on, and whatever may go goes, until then. */
+    goOnUntil: async (isThere: () => boolean, what: string) => {
+      const going = setInterval(() => {
+        clock.ms += COUNTED_MS;
+        dispatcher.dispatch();
+      }, 1);
+      await waitFor(isThere, what);
+      clearInterval(going);
+    },
     queueOf,
-    add: (id: string, count = 1) => {
+    add: (id: string, count = 1) => addTo(queueOf(id), count),
+    addTo,
+    addNowhere: (id: string, count: number) => {
       for (let i = 0; i < count; i++) {
-        const message = pendingMessage(delivery, { routeQueue: queueOf(id) });
-        render(message);
+        const message = pendingMessage(delivery, { routeQueue: routes.nowhere({ id }), offset: ++offset });
+        message.lacksPayload = true;
         unsettled.enter(message);
       }
     },
@@ -81,7 +111,7 @@ test('a thousand are open at most: what waits for others is sent when nothing is
   h.sendAll();
   expect(h.endpoint.batches).toHaveLength(MAX_OPEN_ROUTES);
   expect(h.openIds()).toHaveLength(MAX_OPEN_ROUTES);
-  expect(h.routes.open.exhausted).toBe(MAX_OPEN_ROUTES);
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
   await h.answer();
   await waitFor(() => h.endpoint.batches.length === MAX_OPEN_ROUTES + 1, 'one more to be sent to');
   expect(h.openIds()).toHaveLength(MAX_OPEN_ROUTES);
@@ -90,7 +120,7 @@ test('a thousand are open at most: what waits for others is sent when nothing is
   const letGo = setInterval(() => h.endpoint.held.splice(0).forEach((go) => go()), 1);
   await waitFor(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 20, 'all of them');
   clearInterval(letGo);
-  expect(h.routes.open.exhausted).toBeUndefined();
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
   await h.dispatcher.stop(0);
 });
 
@@ -123,41 +153,93 @@ test('one that fails stays open while something waits for it: that it fails is n
   h.dispatcher.dispatch();
   await waitFor(() => queue.isDown, 'it to be down');
   for (let i = 0; i < MAX_OPEN_ROUTES + 50; i++) h.add(`r${i}`);
-  const going = setInterval(() => {
-    h.clock.ms += COUNTED_MS;
-    h.dispatcher.dispatch();
-  }, 1);
-  await waitFor(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 50, 'the others');
-  clearInterval(going);
+  await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 50, 'the others');
   expect([queue.isOpen, queue.isDown]).toEqual([true, true]);
   expect(h.openIds()).toHaveLength(MAX_OPEN_ROUTES);
   await h.dispatcher.stop(0);
 });
 
-test('where all that may be open are down nothing else is sent, and their places are free once nothing waits for them', async () => {
-  let isDown = true;
+/** As many routes as may be open are down, with a message each. */
+async function allDown() {
+  const state = { isDown: true };
   const h = harness({
     hold: false,
-    answer: ({ route }) => (isDown && route.startsWith('d') ? DOWN : 'delivered'),
+    answer: ({ route }) => (state.isDown && route.startsWith('d') ? DOWN : 'delivered'),
   });
   for (let i = 0; i < MAX_OPEN_ROUTES; i++) h.add(`d${i}`);
-  const going = setInterval(() => {
-    h.clock.ms += COUNTED_MS;
-    h.dispatcher.dispatch();
-  }, 1);
-  await waitFor(() => h.openIds().length === MAX_OPEN_ROUTES, 'all of them to be open');
+  await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
+  return Object.assign(h, { state });
+}
+
+test('where all that may be open are down nothing is sent to others, and their places are free once nothing waits for them', async () => {
+  const h = await allDown();
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
   h.add('other');
-  await waitFor(
-    () => [...h.routes.all()].every(({ id, isDown }) => isDown || id === 'other'),
-    'all to be down',
-  );
+  h.sendAll();
   expect(h.endpoint.accepted).toEqual([]);
-  expect(h.routes.open.exhausted).toBe(MAX_OPEN_ROUTES);
-  isDown = false;
-  await waitFor(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 1, 'what waited');
-  clearInterval(going);
-  expect(h.routes.open.exhausted).toBeUndefined();
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
+  h.state.isDown = false;
+  await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 1, 'what waited');
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
   await h.dispatcher.stop(0);
+});
+
+test('places of routes of which everything was given up are free at once, and what comes there next does not count as down', async () => {
+  const h = await allDown();
+  h.add('other');
+  h.sendAll();
+  h.dispatcher.discardBelow(h.nextOffset() - 1);
+  await waitFor(() => h.endpoint.accepted.length === 1, 'the other one');
+  expect(h.endpoint.accepted).toHaveLength(1);
+  for (let i = 0; i < 300; i++) h.add(`new${i}`);
+  await h.goOnUntil(() => h.endpoint.accepted.length === 301, 'new ones');
+  const closed = [...h.routes.all()].filter(({ id, isOpen }) => id.startsWith('d') && !isOpen);
+  expect(closed.length).toBeGreaterThan(0);
+  expect(closed.filter(({ isCountedAsDown }) => isCountedAsDown)).toEqual([]);
+  await h.dispatcher.stop(0);
+});
+
+test('what has no route becomes a dead letter, whether a place is free or not', async () => {
+  const h = await allDown();
+  h.addNowhere('nowhere', 3);
+  h.dispatcher.dispatch();
+  expect(h.dead).toHaveLength(3);
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
+  await h.dispatcher.stop(0);
+});
+
+test('one with a lane of its own that fails is not closed while its messages wait to be sent again', async () => {
+  const h = harness({
+    hold: false,
+    lanes: 1,
+    backoffMs: 500,
+    answer: ({ route }) => (route === 'bad' ? DOWN : 'delivered'),
+  });
+  h.add('bad');
+  h.dispatcher.dispatch();
+  const bad = h.queueOf('bad');
+  await waitFor(() => bad.heldRequests === 1, 'its request to fail');
+  expect([bad.ready.length, bad.restingLanes]).toEqual([0, 0]);
+  expect(bad.isIdle(h.clock.ms)).toBe(false);
+  for (let i = 0; i < MAX_OPEN_ROUTES + 50; i++) h.add(`r${i}`);
+  await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 50 && bad.isDown, 'it to be down');
+  expect(bad.isOpen).toBe(true);
+  await h.dispatcher.stop(0);
+});
+
+test('with more requests in flight than a sink has lanes, one with fixed lanes is opened, and one without is not', async () => {
+  for (const isFixed of [true, false]) {
+    const h = harness({ lanes: 2 });
+    const least = isFixed ? 2 : 1;
+    for (let i = 0; i < MAX_LANES / 2; i++) h.add(`busy${i}`, 20);
+    h.dispatcher.dispatch();
+    expect(h.endpoint.batches).toHaveLength(MAX_LANES);
+    const by = { ...byRow(2), open: (id: string) => routeTo(id, { lanesPerRoute: 2, lanesAtFirst: least }) };
+    h.addTo(h.routes.queueByRow('new', by) as RouteQueue<Pending>, 1);
+    h.sendAll();
+    expect(h.endpoint.batches).toHaveLength(MAX_LANES + (isFixed ? 1 : 0));
+    await h.dispatcher.stop(0);
+  }
 });
 
 test('one that takes less than it is given is not closed while something is to be sent to it, and is once nothing is', async () => {

@@ -99,6 +99,18 @@ test('with messages for ten thousand routes there is room for ten thousand, and 
   expect([...delivery.routes.all()].filter(({ isOpen }) => isOpen)).toEqual([]);
 });
 
+test('of messages of which only the log offset is kept there may be many, but of twelve thousand routes at most', () => {
+  const delivery = createDelivery(ROOMY);
+  const { by } = topics();
+  const { room } = delivery.unsettled;
+  const messages = Array.from({ length: 11_999 }, (_, i) => send(delivery, `t${i}`, by));
+  expect([room.isFull(), room.hasRoomAgain()]).toEqual([false, true]);
+  messages.push(send(delivery, 'last', by));
+  expect([room.isFull(), room.hasRoomAgain()]).toEqual([true, false]);
+  settle(delivery, messages[0]!);
+  expect([room.isFull(), room.hasRoomAgain()]).toEqual([false, true]);
+});
+
 test('a route that a table names as well stays', () => {
   const delivery = createDelivery(ROOMY);
   const { by, opened } = topics();

@@ -6,6 +6,7 @@ import { tablePattern } from '../../../src/core/selection.ts';
 import { NO_RULES } from '../../../src/functions/columns/rules.ts';
 import { changedStep } from '../../../src/pipeline/intake/columns/changed.ts';
 import type { AllowedNames } from '../../../src/sinks/routing/allowed.ts';
+import { KnownRoutes } from '../../../src/sinks/routing/known-routes.ts';
 import { routeByTemplates } from '../../../src/sinks/routing/route-by-row.ts';
 import type { Message } from '../../../src/core/message.ts';
 import type { RouteInput } from '../../../src/sinks/sink.ts';
@@ -54,6 +55,7 @@ function routedIntake(
     sink: {
       routeByRow: (input: RouteInput) =>
         routeByTemplates({
+          known: new KnownRoutes(),
           input,
           routing: sqs.routing!,
           shown: { key: 'queue_name', template },

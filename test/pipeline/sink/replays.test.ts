@@ -6,9 +6,10 @@ import type { Message } from '../../../src/core/message.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { ReplayedLetters } from '../../../src/pipeline/sink/replayed-letters.ts';
 import { Replays } from '../../../src/pipeline/sink/replays.ts';
+import { KnownRoutes } from '../../../src/sinks/routing/known-routes.ts';
 import { routeByTemplates } from '../../../src/sinks/routing/route-by-row.ts';
 import { sqs } from '../../../src/sinks/sqs/sqs.ts';
-import type { RouteByRow } from '../../../src/sinks/sink.ts';
+import type { Route, RouteByRow } from '../../../src/sinks/sink.ts';
 import { openStore, type Store } from '../../../src/store/sqlite.ts';
 import {
   createDelivery,
@@ -236,6 +237,7 @@ test('a letter whose route lacks a value still keeps its reason', async () => {
   store.deadLetters.add(letterAt(1, { route: 'q-${row.x}', code: 'ROUTE_VALUE_UNFIT' }), new Date());
   store.deadLetters.replay(SINK, {});
   const byRow = routeByTemplates({
+    known: new KnownRoutes<Route>(),
     input: { schema: 'public', table: 't', action: 'insert' },
     routing: sqs.routing!,
     shown: { key: 'queue_name', template: 'q-${row.x}' },

@@ -1,5 +1,7 @@
-import { describe, expect, test, vi } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Outcome } from '../../../src/core/errors.ts';
+import { SpareWriters } from '../../../src/core/spare-writers.ts';
 import { sinkSuite } from '../../sink-suite.ts';
 import { bodiesOf, bodyOf, message, messages, patient } from '../../support/messages.ts';
 import { createSink, proxyBefore, recorder, snsHarness } from './fixture.ts';
@@ -263,4 +265,23 @@ describe('a route in trouble', () => {
     await sink.deliver([message()], patient);
     expect(topics.messages).toHaveLength(3);
   });
+});
+
+test('the buffer of a request is another’s after its answer; where a stop has ended it, a dead socket may still read it', async () => {
+  const topics = await recorder();
+  const arn = topics.createTopic('users.fifo');
+  const proxy = await proxyBefore(topics.url);
+  const sink = await createSink({ topic_arn: arn, emulator_base_url: proxy.url });
+  await sink.deliver([message()], patient);
+  const givenBack = vi.spyOn(SpareWriters.prototype, 'giveBack');
+  onTestFinished(() => givenBack.mockRestore());
+  const stop = new AbortController();
+  proxy.failNext({ kind: 'hang' });
+  const ended = sink.deliver([message({ index: 1 })], stop.signal).catch((error: unknown) => error);
+  await setTimeout(50);
+  stop.abort(new Error('stopped'));
+  expect(await ended).toMatchObject({ message: 'stopped' });
+  expect(givenBack).not.toHaveBeenCalled();
+  expect(await sink.deliver([message({ index: 2 })], patient)).toEqual(delivered(1));
+  expect(givenBack).toHaveBeenCalledTimes(1);
 });

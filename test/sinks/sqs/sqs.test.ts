@@ -1,7 +1,10 @@
+import { setTimeout } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Outcome } from '../../../src/core/errors.ts';
+import { SpareWriters } from '../../../src/core/spare-writers.ts';
 import { sinkSuite } from '../../sink-suite.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { bodiesOf, bodyOf, message, messages, patient } from '../../support/messages.ts';
 import { createSink, emulator, NO_STATIC, recorder, sqsHarness } from './fixture.ts';
 
@@ -437,4 +440,24 @@ test('a key of the environment that ends with a line break is named by the check
   expect(await sink.deliver([message()], patient)).toMatchObject([{ ...named, scope: 'route' }]);
   expect(inspect(error, { depth: 10 })).not.toContain('s3cret');
   expect(queues.messages).toEqual([]);
+});
+
+test('the buffer of a request is another’s after its answer; where a stop has ended it, a dead socket may still read it', async () => {
+  const queues = await recorder();
+  queues.createQueue('users.fifo');
+  const proxy = await startFaultProxy(queues.url);
+  onTestFinished(() => proxy.stop());
+  const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: proxy.url });
+  await sink.deliver([message()], patient);
+  const givenBack = vi.spyOn(SpareWriters.prototype, 'giveBack');
+  onTestFinished(() => givenBack.mockRestore());
+  const stop = new AbortController();
+  proxy.failNext({ kind: 'hang' });
+  const ended = sink.deliver([message({ index: 1 })], stop.signal).catch((error: unknown) => error);
+  await setTimeout(50);
+  stop.abort(new Error('stopped'));
+  expect(await ended).toMatchObject({ message: 'stopped' });
+  expect(givenBack).not.toHaveBeenCalled();
+  expect(await sink.deliver([message({ index: 2 })], patient)).toEqual(delivered(1));
+  expect(givenBack).toHaveBeenCalledTimes(1);
 });

@@ -8,9 +8,10 @@ import { NO_RULES, type ColumnRules, type MaskRule } from '../../../../src/funct
 import type { Pending } from '../../../../src/pipeline/delivery/pending.ts';
 import type { SinkSettings } from '../../../../src/pipeline/settings.ts';
 import { contentOfEvent } from '../../../../src/sinks/webhook/events.ts';
+import { KnownRoutes } from '../../../../src/sinks/routing/known-routes.ts';
 import { routeByTemplates } from '../../../../src/sinks/routing/route-by-row.ts';
 import { sqs } from '../../../../src/sinks/sqs/sqs.ts';
-import type { RouteInput } from '../../../../src/sinks/sink.ts';
+import type { Route, RouteInput } from '../../../../src/sinks/sink.ts';
 import { begin, commit } from '../../../log/stream.ts';
 import { routeTo } from '../../../support/dispatcher.ts';
 import { describeTable, sinkIntake } from '../../../support/intake.ts';
@@ -121,6 +122,7 @@ function rowsUnder(identity: (typeof IDENTITIES)[number]): Buffer[] {
 
 const routing = (input: RouteInput, template: string, groupTemplate: string | undefined) =>
   routeByTemplates({
+    known: new KnownRoutes<Route>(),
     input,
     routing: sqs.routing!,
     shown: { key: 'queue_name', template },

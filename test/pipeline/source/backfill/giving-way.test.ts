@@ -219,6 +219,27 @@ test('a pace that was found is known after a pause, which begins with a rest', (
   expect(simulation.giving.pace).toBeGreaterThan(pace / 2);
 });
 
+test('the rest after a pause is as long as the first one: what changes take may be another by then', () => {
+  const giving = new GivingWay(0);
+  let nowMs = 0;
+  const step = (): void => {
+    nowMs += STEP_MS;
+    const latencies = new Map([[SINK, Array<number>(50).fill(2)]]);
+    giving.step(nowMs, { latencies, isLive: true, rows: 1_000, delivered: 'by all' });
+  };
+  const restMs = (): number => {
+    const sinceMs = nowMs;
+    while (giving.rowsPerSecond === 0) step();
+    return nowMs - sinceMs;
+  };
+  const first = restMs();
+  while (giving.rowsPerSecond > 0) step();
+  const next = restMs();
+  expect(next).toBeLessThan(first);
+  giving.resume(nowMs);
+  expect(restMs()).toBeGreaterThan(next);
+});
+
 test('a rest before what was read is delivered is none, and says nothing of what changes take', () => {
   const giving = new GivingWay(0);
   let nowMs = 0;
