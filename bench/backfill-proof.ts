@@ -21,6 +21,8 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '4' },
     /** Milliseconds between a request of the `latency` part and its answer, give or take a quarter. */
     rtt: { type: 'string', default: '0' },
+    /** Of the `latency` part: windows beside what is read, before four without it. */
+    beside: { type: 'string', default: '4' },
     /** Live changes do not go first. */
     'full-speed': { type: 'boolean', default: false },
     /** `kills`, `latency`, or both. */
@@ -36,7 +38,7 @@ const STANDSTILL_MS = 20_000;
 const WARM_MS = 15_000;
 const WINDOW_MS = 3_000;
 /** Windows in turn, beside what is read, and without it; and how long each begins. Short: what else goes on comes and goes. */
-const WINDOWS_BESIDE = 4;
+const windowsBeside = Number(values.beside);
 const WINDOWS_WITHOUT = 4;
 const SETTLING_MS = 4_000;
 
@@ -267,7 +269,7 @@ async function latencies(bench: Workbench, sinks: readonly string[]): Promise<vo
   let isOver = false;
   while (!isOver) {
     const fromMs = performance.now();
-    beside.push(...(await watch(consumer, WINDOWS_BESIDE, isCompleted)));
+    beside.push(...(await watch(consumer, windowsBeside, isCompleted)));
     readMs += performance.now() - fromMs;
     isOver = await isCompleted();
     if (!isOver) await move(service, id, 'pause');
