@@ -70,7 +70,8 @@ export function nameTables(tables: readonly DescribedTable[]): readonly NamedTab
   }
 }
 
-const isOfNoTable = ({ table }: Pick<DescribedTable, 'table'>): boolean => table.schema === '';
+/** What is around a transaction. */
+export const isOfNoTable = ({ table }: Pick<DescribedTable, 'table'>): boolean => table.schema === '';
 
 /** What has a name in a message is declared once where it is the same for several actions, else with the action's name in its own. */
 function declare(base: string, messages: readonly DescribedMessage[]): readonly Declaration[] {

@@ -17,7 +17,8 @@ import { counted } from '../layout.ts';
 import { EXIT, painterFor, usageError, writeJson, writeLine, type CliPorts } from '../ports.ts';
 import { compareTypes, type Change } from './check.ts';
 import { expectOwn, readTypes, writeTypes } from './directory.ts';
-import { inOneText, layOut, type DescribedSink } from './files.ts';
+import { inOneText, layOut, type DescribedSink, type Layout } from './files.ts';
+import { isOfNoTable } from './naming.ts';
 
 export type TypesOptions = {
   readonly config?: string;
@@ -51,7 +52,7 @@ export async function types(options: TypesOptions, ports: CliPorts): Promise<num
     else
       writeLine(
         ports.stdout,
-        `${counted(layout.tables.length, 'table')} of ${counted(described.length, 'sink')} in ${out}: ${counted(done.written.length, 'file')} written, ${done.removed.length} removed`,
+        `${counted(tablesIn(layout), 'table')} of ${counted(described.length, 'sink')} in ${out}: ${counted(done.written.length, 'file')} written, ${done.removed.length} removed`,
       );
     return EXIT.ok;
   }
@@ -69,6 +70,9 @@ function sinksOf({ database, sink }: TypesOptions, settings: ServiceSettings): r
   const { name } = databaseNamed(database, settings);
   return settings.sinks.filter((each) => each.database === name);
 }
+
+const tablesIn = ({ tables }: Layout): number =>
+  tables.filter(({ described }) => !isOfNoTable(described)).length;
 
 /** Of a database's sinks over one connection. A sink without a table yet is left out, and named. */
 async function describeSinks(

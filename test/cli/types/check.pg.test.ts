@@ -44,6 +44,15 @@ test('the files are two for each sink and table, and indexes; written again they
   expect([slots.rowCount, publications.rowCount]).toEqual([0, 0]);
 });
 
+test('what is around transactions has files, and is no table', async () => {
+  await room.configure({
+    ...ORDERS,
+    extra: 'format: wal2json\nwal2json: { include-transaction: true }',
+    destination: 'group_id: all',
+  });
+  expect((await room.types('--out', 'types')).stdout).toMatch(/^1 table of 1 sink in types: 6 files written/);
+});
+
 const SAYS: readonly (readonly [what: string, sql: string, ...lines: string[]])[] = [
   [
     'a column that is added breaks nobody',
