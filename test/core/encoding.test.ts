@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ByteWriter } from '../../src/core/byte-writer.ts';
-import { escapeFrom, literal, plainJson } from '../../src/core/encoding.ts';
+import { escapeFrom, literal, plainJson, plainJsonForNow } from '../../src/core/encoding.ts';
 
 const jsonDocument = fc
   .json({ stringUnit: 'binary' })
@@ -21,6 +21,7 @@ test('what is escaped in place reads back as the JSON that it was, wherever it l
       expect(JSON.parse(`"${escaped.toString()}"`)).toBe(json);
       expect(writer.escapes).toBe(escaped.length - plainBytes);
       expect(plainJson(escaped, 'json-string').toString()).toBe(json);
+      expect(plainJsonForNow(writer.buffer, start, writer.length).toString()).toBe(json);
     }),
   );
 });
@@ -47,3 +48,15 @@ test('a constant is escaped as a value is', () => {
   expect(escapes).toBe(writer.escapes);
   expect(literal(json, 'json')).toEqual({ bytes: Buffer.from(json), escapes: 0 });
 });
+
+test.each([16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 40_000])(
+  'of %i escaped bytes the JSON is the same, whether it is for now or kept',
+  (length) => {
+    const json = `"${'x'.repeat(length - 4)}"`;
+    const writer = new ByteWriter(1);
+    writer.text(json);
+    escapeFrom(0, writer);
+    expect(writer.length).toBe(length);
+    expect(plainJsonForNow(writer.buffer, 0, writer.length).toString()).toBe(json);
+  },
+);

@@ -5,6 +5,7 @@ import { MAX_OPEN_ROUTES } from '../../../src/pipeline/delivery/open-routes.ts';
 import { COUNTED_MS } from '../../../src/pipeline/delivery/partial-requests.ts';
 import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import type { RouteQueue } from '../../../src/pipeline/delivery/route-queue.ts';
+import { MAX_UNUSED_ROUTES } from '../../../src/pipeline/delivery/routes.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import {
   createDelivery,
@@ -159,7 +160,7 @@ test('one that fails stays open while something waits for it: that it fails is n
   await h.dispatcher.stop(0);
 });
 
-/** As many routes as may be open are down, with a message each. */
+/** As many routes as may be open are down, with a message each; no probe is under way, and none is due. */
 async function allDown() {
   const state = { isDown: true };
   const h = harness({
@@ -168,6 +169,9 @@ async function allDown() {
   });
   for (let i = 0; i < MAX_OPEN_ROUTES; i++) h.add(`d${i}`);
   await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
+  const rests = ({ lanesInUse, health }: RouteQueue<Pending>): boolean =>
+    lanesInUse === 0 && health.retryAtMs > h.clock.ms;
+  await waitFor(() => [...h.routes.all()].every(rests), 'their probes to fail');
   return Object.assign(h, { state });
 }
 
@@ -175,6 +179,8 @@ test('where all that may be open are down nothing is sent to others, and their p
   const h = await allDown();
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
   h.add('other');
+  h.dispatcher.dispatch();
+  expect(h.queueOf('other').isOpen).toBe(false);
   h.sendAll();
   expect(h.endpoint.accepted).toEqual([]);
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
@@ -187,7 +193,7 @@ test('where all that may be open are down nothing is sent to others, and their p
 test('places of routes of which everything was given up are free at once, and what comes there next does not count as down', async () => {
   const h = await allDown();
   h.add('other');
-  h.sendAll();
+  h.dispatcher.dispatch();
   h.dispatcher.discardBelow(h.nextOffset() - 1);
   await waitFor(() => h.endpoint.accepted.length === 1, 'the other one');
   expect(h.endpoint.accepted).toHaveLength(1);
@@ -277,5 +283,119 @@ test('one that a table names as well stays open, and takes no place of those tha
   h.sendAll();
   expect(both.isOpen).toBe(true);
   expect(h.openIds()).toHaveLength(MAX_OPEN_ROUTES + 1);
+  await h.dispatcher.stop(0);
+});
+
+test('the place of one that a table names from then on is free for what waits', async () => {
+  const h = harness();
+  for (let i = 0; i < MAX_OPEN_ROUTES; i++) h.add(`r${i}`);
+  h.sendAll();
+  h.add('other');
+  h.sendAll();
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
+  h.routes.queue(routeTo('r0'));
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
+  h.sendAll();
+  expect(h.queueOf('other').isOpen).toBe(true);
+  await h.dispatcher.stop(0);
+});
+
+test('one whose failed request was sent again may be closed while something waits for it', async () => {
+  let failures = 0;
+  const h = harness({ hold: false, answer: () => (failures++ === 0 ? DOWN : 'delivered') });
+  h.add('once');
+  const once = h.queueOf('once');
+  h.dispatcher.dispatch();
+  await waitFor(() => once.unsettled === 0, 'it to be sent again');
+  h.add('once');
+  expect([failures, once.isOpen, once.isIdle(h.clock.ms)]).toEqual([2, true, true]);
+  await h.dispatcher.stop(0);
+});
+
+test('when what a failed request had may go again and its route is up, what has waited for longer takes the place', async () => {
+  let isDown = true;
+  const h = harness({
+    backoffMs: 1000,
+    answer: ({ route }) => (isDown && route === 'up' ? DOWN : 'delivered'),
+  });
+  h.add('up', 13);
+  h.sendAll();
+  const [full] = h.endpoint.held.splice(0, 1);
+  await h.answer();
+  isDown = false;
+  full!();
+  const up = h.queueOf('up');
+  await waitFor(() => up.inFlight === 0, 'its other request');
+  expect([up.heldRequests, up.unsettled, up.health.error]).toEqual([1, 3, undefined]);
+  for (let i = 1; i < MAX_OPEN_ROUTES; i++) h.add(`r${i}`);
+  h.sendAll();
+  h.add('other');
+  h.sendAll();
+  const sent = h.endpoint.batches.length;
+  expect(h.queueOf('other').isOpen).toBe(false);
+  await waitFor(() => h.endpoint.batches.length > sent, 'the next request');
+  expect([h.queueOf('other').isOpen, up.isOpen, up.ready.length]).toEqual([true, false, 3]);
+  await h.dispatcher.stop(0);
+});
+
+test('the place of one that is down is free when what waited for it becomes a dead letter unsent', async () => {
+  const h = await allDown();
+  h.add('other');
+  h.dispatcher.dispatch();
+  const down = h.queueOf('d0');
+  down.ready.peek()!.lacksPayload = true;
+  await h.goOnUntil(() => h.endpoint.accepted.length === 1, 'the other one');
+  expect([h.dead.length, down.isOpen, h.queueOf('other').isOpen]).toEqual([1, false, true]);
+  await h.dispatcher.stop(0);
+});
+
+test('one that took less than it was given is not closed either when it has taken something since', async () => {
+  let isThrottled = true;
+  const throttled = { ...DOWN, code: 'THROTTLED', throttled: true } as const;
+  const h = harness({ answer: () => (isThrottled ? throttled : 'delivered') });
+  h.add('slow', 20);
+  const slow = h.queueOf('slow');
+  h.dispatcher.dispatch();
+  await h.answer();
+  isThrottled = false;
+  await h.answer();
+  expect([slow.health.error, slow.ready.length, slow.lanesInUse]).toEqual([undefined, 10, 0]);
+  expect([slow.pace.isNeeded(h.clock.ms), slow.isIdle(h.clock.ms)]).toEqual([true, false]);
+  await h.dispatcher.stop(0);
+});
+
+test('for how long something has waited for a place counts from when it began to, however often it is looked for', async () => {
+  const h = harness();
+  for (let i = 0; i <= MAX_OPEN_ROUTES; i++) h.add(`r${i}`);
+  h.sendAll();
+  const sinceMs = h.clock.ms - h.routes.open.fullForMs(h.clock.ms);
+  for (let look = 0; look < 3; look++) {
+    h.clock.ms += 1000;
+    h.dispatcher.dispatch();
+  }
+  expect(h.routes.open.fullForMs(h.clock.ms)).toBe(h.clock.ms - sinceMs);
+  expect(h.clock.ms - sinceMs).toBeGreaterThanOrEqual(3000);
+  await h.dispatcher.stop(0);
+});
+
+test('one that goes because rows have named so many others takes no place any more', async () => {
+  const h = harness({ hold: false });
+  h.add('a');
+  h.dispatcher.dispatch();
+  const a = h.queueOf('a');
+  await waitFor(() => a.unsettled === 0, 'its message');
+  expect(h.routes.open.count).toBe(1);
+  for (let i = 0; i < MAX_UNUSED_ROUTES; i++) h.queueOf(`r${i}`);
+  expect([a.isOpen, h.routes.open.count]).toEqual([false, 0]);
+  await h.dispatcher.stop(0);
+});
+
+test('those that are open are looked at in the order in which they were used last', async () => {
+  const h = harness();
+  for (const id of ['a', 'b', 'c', 'a']) {
+    h.add(id);
+    h.sendAll();
+  }
+  expect([...h.routes.open.all()].map(({ id }) => id)).toEqual(['b', 'c', 'a']);
   await h.dispatcher.stop(0);
 });

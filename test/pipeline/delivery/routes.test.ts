@@ -111,6 +111,19 @@ test('of messages of which only the log offset is kept there may be many, but of
   expect([room.isFull(), room.hasRoomAgain()]).toEqual([false, true]);
 });
 
+test('a route that a table names from then on is none of those that rows name', () => {
+  const delivery = createDelivery(ROOMY);
+  const { by } = topics();
+  const { room } = delivery.unsettled;
+  for (let i = 0; i < 12_000; i++) send(delivery, `t${i}`, by);
+  expect(room.isFull()).toBe(true);
+  const named = delivery.routes.queue(routeTo('t0'));
+  expect(room.isFull()).toBe(false);
+  const turns = [...delivery.routes.turns.waiting()];
+  expect(turns).toHaveLength(11_999);
+  expect(turns).not.toContain(named);
+});
+
 test('a route that a table names as well stays', () => {
   const delivery = createDelivery(ROOMY);
   const { by, opened } = topics();

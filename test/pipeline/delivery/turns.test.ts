@@ -167,6 +167,22 @@ test('a full request never waits for those that are not', async () => {
   await h.dispatcher.stop(0);
 });
 
+test.each([9, 10])(
+  'with %i messages in front of it, a message that makes a request full lets it go',
+  async (before) => {
+    const h = harness({ hold: true });
+    for (let i = 0; i < 100; i++) h.send(`r${i}`);
+    h.dispatcher.dispatch();
+    h.send('busy', before);
+    const { turns } = h.delivery.routes;
+    expect([...turns.full()]).toHaveLength(before === 10 ? 1 : 0);
+    h.send('busy');
+    h.dispatcher.dispatch();
+    expect(h.sizes().filter((size) => size === 10)).toHaveLength(1);
+    await h.dispatcher.stop(0);
+  },
+);
+
 test('requests that are not answered for long hold back nobody else', async () => {
   const h = harness({ hold: true });
   for (let i = 0; i < 100; i++) h.send(`r${i}`);
@@ -208,4 +224,54 @@ test('there is room for ten messages of each route that rows have opened', () =>
   expect(h.delivery.unsettled.room.isFull()).toBe(false);
   for (let i = 0; i < 500; i++) h.send(`r${i}`);
   expect(h.delivery.unsettled.room.isFull()).toBe(true);
+});
+
+test('a route that has nothing left waits for no place', () => {
+  const { delivery, send } = harness();
+  const { turns } = delivery.routes;
+  send('r0', 2);
+  const { ready } = delivery.routes.queueByRow('r0', BY) as RouteQueue<Pending>;
+  expect(turns.isAnyClosed).toBe(true);
+  ready.shift();
+  expect(turns.isAnyClosed).toBe(true);
+  ready.shift();
+  expect(turns.isAnyClosed).toBe(false);
+});
+
+test('a route whose messages do not fit into one request has its turn again until all are sent', async () => {
+  const delivery = createDelivery({ maxBuffered: undefined });
+  const endpoint = new Endpoint({});
+  const dispatcher = createDispatcher(delivery, { deliver: endpoint.deliver, sizeOf: () => 60 });
+  const by = { ...BY, open: (id: string) => routeTo(id, { batchBytes: 100, lanesPerRoute: 1 }) };
+  for (let i = 0; i < 3; i++) {
+    const routeQueue = delivery.routes.queueByRow('large', by) as RouteQueue<Pending>;
+    const message = pendingMessage(delivery, { routeQueue });
+    message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
+    delivery.unsettled.enter(message);
+  }
+  dispatcher.dispatch();
+  await waitFor(() => delivery.unsettled.oldest === undefined, 'everything to settle');
+  expect(endpoint.batches.map((batch) => batch.length)).toEqual([1, 1, 1]);
+});
+
+test('requests to routes of tables, and to those that are down, are none of the few', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 40; i++) {
+    const fixed = h.delivery.routes.queue(routeTo(`fixed${i}`, { batchBytes: 100_000 }));
+    const message = pendingMessage(h.delivery, { routeQueue: fixed });
+    message.rendered(h.delivery.unsettled.arenas.enter(), 0, 0);
+    h.delivery.unsettled.enter(message);
+    h.send(`down${i}`);
+    const down = h.delivery.routes.queueByRow(`down${i}`, BY) as RouteQueue<Pending>;
+    down.open();
+    const { health } = down;
+    while (!health.isDown) {
+      const failed = { startedAt: health.rests, nowMs: -1000, chance: 0 };
+      health.fail(DOWN, h.delivery.settings.retry, failed);
+    }
+  }
+  for (let i = 0; i < 100; i++) h.send(`r${i}`);
+  for (let look = 0; look < 10; look++) h.dispatcher.dispatch();
+  expect(h.endpoint.batches).toHaveLength(40 + 40 + MAX_PARTIAL);
+  await h.dispatcher.stop(0);
 });

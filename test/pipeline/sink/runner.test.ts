@@ -1,10 +1,11 @@
 // One run of a sink by itself: when it reads on.
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { SinkRunner } from '../../../src/pipeline/sink/runner.ts';
+import { Dispatcher } from '../../../src/pipeline/delivery/dispatcher.ts';
 import { MAX_OPEN_ROUTES } from '../../../src/pipeline/delivery/open-routes.ts';
 import type { RouteByRow } from '../../../src/sinks/sink.ts';
 import { routeTo } from '../../support/dispatcher.ts';
-import { openSinkRoom, TestSink } from '../../support/sink-room.ts';
+import { openSinkRoom, TestSink, type SinkRoom } from '../../support/sink-room.ts';
 import { waitFor } from '../../support/wait.ts';
 
 test('a gap that is accepted before anybody has stopped the sink for it does not keep the sink from reading on', async () => {
@@ -37,6 +38,42 @@ test('a sink that waits at a gap stops at once', async () => {
   expect([sink.accepted(), sink.isClosed]).toEqual([[], true]);
 });
 
+/** A sink with a request without an answer, and whether its dispatcher takes it that more is let in. */
+async function reading(room: SinkRoom) {
+  const dispatched = vi.spyOn(Dispatcher.prototype, 'dispatch');
+  onTestFinished(() => dispatched.mockRestore());
+  const sink = new TestSink({ hold: true });
+  const runner = await SinkRunner.create(room.options, () => Promise.resolve(sink));
+  onTestFinished(() => runner.stop(0));
+  void runner.run();
+  await waitFor(() => sink.endpoint.batches.length > 0, 'a request');
+  return dispatched.mock.contexts[0] as Dispatcher;
+}
+
+test('nothing more is being read at the end of the log', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1]);
+  expect((await reading(room)).isReading).toBe(false);
+});
+
+test('nothing more is being read while the sink waits for room', async () => {
+  const room = await openSinkRoom({ maxBuffered: 2 });
+  room.insert(100, [1, 2]);
+  room.insert(101, [3]);
+  expect((await reading(room)).isReading).toBe(false);
+});
+
+test('nothing more is being read while the sink waits at a gap', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1]);
+  const dispatcher = await reading(room);
+  dispatcher.isReading = true;
+  room.signals.setHalted(room.options.slot, true);
+  room.insert(101, [2]);
+  await waitFor(() => !dispatcher.isReading, 'the sink to rest');
+  expect(dispatcher.isReading).toBe(false);
+});
+
 /** Each row goes to a route of its own. */
 class SinkByRow extends TestSink {
   routeByRow(): RouteByRow {
@@ -67,16 +104,21 @@ test('that nothing more is read because all routes that may be open are in use i
   await waitFor(() => runner.status().buffered > 10 * MAX_OPEN_ROUTES, 'the room to be full');
   expect(runner.status().routesInUse).toBeUndefined();
   const now = performance.now.bind(performance);
-  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 60_000);
+  let aheadMs = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + aheadMs);
   onTestFinished(() => clock.mockRestore());
+  // It counts from the next look at the routes on.
+  await waitFor(() => {
+    aheadMs += 60_000;
+    return runner.status().routesInUse !== undefined;
+  }, 'it to be told');
   const { buffered, routeCounts, ...status } = runner.status();
   expect(status.routesInUse).toBe(MAX_OPEN_ROUTES);
   expect(routeCounts).toMatchObject({ healthy: MAX_OPEN_ROUTES });
   expect(buffered).toBeLessThan(count);
-  clock.mockImplementation(now);
   const letGo = setInterval(() => sink.endpoint.held.splice(0).forEach((go) => go()), 1);
   onTestFinished(() => clearInterval(letGo));
-  await waitFor(() => sink.accepted().length === count, 'the rest');
-  clock.mockImplementation(() => now() + 60_000);
+  await waitFor(() => sink.endpoint.accepted.length === count, 'the rest');
+  aheadMs += 60_000;
   expect(runner.status().routesInUse).toBeUndefined();
 });

@@ -39,6 +39,7 @@ type Case = {
   body: Uint8Array;
   credentials: AwsCredentials;
   nowMs: number;
+  contentType?: string;
 };
 
 const CONTENT_TYPE = 'application/x-amz-json-1.0';
@@ -73,7 +74,7 @@ async function sdkHeaders(request: Case): Promise<Record<string, string>> {
       query: queryOf(request.search),
       headers: {
         host: request.host,
-        'content-type': CONTENT_TYPE,
+        'content-type': request.contentType ?? CONTENT_TYPE,
         ...(request.target !== undefined && { 'x-amz-target': request.target }),
       },
       body: request.body,
@@ -84,7 +85,7 @@ async function sdkHeaders(request: Case): Promise<Record<string, string>> {
 }
 
 function ourHeaders(signer: RequestSigner, request: Case): Record<string, string> {
-  const [requestLine, ...lines] = signer.head({ ...request, contentType: CONTENT_TYPE }).split('\r\n');
+  const [requestLine, ...lines] = signer.head({ contentType: CONTENT_TYPE, ...request }).split('\r\n');
   const [path, query = ''] = requestLine!.replace(/^POST (.*) HTTP\/1\.1$/, '$1').split('?');
   expect(path).toBe(request.path);
   expect(queryOf(query)).toEqual(queryOf(request.search));
@@ -168,6 +169,37 @@ test('a request is signed as the SDK signs it, whatever keys, path, query, day a
     }),
     { numRuns: 300 },
   );
+});
+
+test('what differs between requests of one second is signed as the SDK signs it', async () => {
+  const signer = new RequestSigner('sqs', 'eu-west-1');
+  const first: Case = {
+    host: 'localhost:4566',
+    path: '/',
+    search: '',
+    target: 'AmazonSQS.SendMessageBatch',
+    body: Buffer.from('{}'),
+    credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret/one' },
+    nowMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+  };
+  const others: Partial<Case>[] = [
+    { nowMs: first.nowMs + 999 },
+    { nowMs: first.nowMs + 1000 },
+    { host: 'localhost:4567' },
+    { path: '/a' },
+    { search: '?a=b' },
+    { target: 'AmazonSQS.GetQueueUrl' },
+    { target: undefined },
+    { contentType: 'application/x-www-form-urlencoded' },
+    { body: Buffer.from('{"a":1}') },
+    { credentials: { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret/two' } },
+    { credentials: { accessKeyId: 'AKIDOTHER', secretAccessKey: 'secret/one' } },
+    { credentials: { ...first.credentials, sessionToken: 'token' } },
+  ];
+  for (const other of others) {
+    for (const request of [first, { ...first, ...other }])
+      expect(ourHeaders(signer, request)).toEqual(await sdkHeaders(request));
+  }
 });
 
 test.each([

@@ -233,3 +233,24 @@ test('queues of a list are made and looked for at the start, others that rows na
   expect(notes({}).join()).toMatch(/queue_name: what rows name by "q-\$\{row\.a\}" is not created/);
   expect(notes({ allowed: ['q-1'] })).toEqual([]);
 });
+
+test('a route that was opened is the same when it is opened again, and the same id is another route to another table', async () => {
+  const definition = sinkDefinition('webhook')!;
+  const destination = {
+    type: 'webhook',
+    url: 'https://example.com/in',
+    headers: { 'x-table': 't-${meta.table}', 'x-row': '${row.a}' },
+  };
+  const sink = await definition.create(definition.config.parse(destination), {
+    name: 's',
+    rewinds: 0,
+    logger: silent,
+  });
+  onTestFinished(() => sink.close());
+  const [first, second] = ['a', 'b'].map((schema) => sink.routeByRow!({ ...INSERT, schema })!);
+  const id = first!.idOf(row({ a: 'x' })) as string;
+  expect(second!.idOf(row({ a: 'x' }))).toBe(id);
+  const route = first!.open(id);
+  expect(first!.open(id)).toBe(route);
+  expect(second!.open(id)).not.toBe(route);
+});
