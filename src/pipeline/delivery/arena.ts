@@ -24,6 +24,8 @@ export class Arena {
 
 export class Arenas {
   #current = new Arena();
+  /** Those in use, the current one among them. */
+  #count = 1;
 
   /** The arena that the next message is written to; it counts as one of its messages. */
   enter(): Arena {
@@ -35,11 +37,21 @@ export class Arenas {
   /** A message is gone. */
   leave(arena: Arena): void {
     arena.live--;
-    if (arena.live === 0 && arena !== this.#current) buffers.giveBack(arena.writer);
+    if (arena.live > 0 || arena === this.#current) return;
+    this.#count--;
+    buffers.giveBack(arena.writer);
+  }
+
+  /** Bytes of memory, whatever lies in them. */
+  get bytes(): number {
+    return this.#count * BUFFER_BYTES;
   }
 
   #next(): void {
     if (this.#current.live === 0) this.#current.writer.reset();
-    else this.#current = new Arena();
+    else {
+      this.#current = new Arena();
+      this.#count++;
+    }
   }
 }

@@ -131,8 +131,9 @@ export class Dispatcher {
       while (this.#sendNext(queue, now));
       look(queue);
     }
+    routes.turns.wakeDue(now);
     for (const queue of routes.turns.nowhere()) while (this.#sendNext(queue, now));
-    for (const queue of routes.turns.full()) {
+    for (const queue of routes.turns.full(now)) {
       if (!queue.isOpen && !routes.open.mayOpen(now)) continue;
       while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
       look(queue);
@@ -144,6 +145,7 @@ export class Dispatcher {
       look(queue);
     }
     if (free <= 0) probeAt = Math.min(probeAt, this.#partial.expiresMs ?? Infinity);
+    probeAt = Math.min(probeAt, routes.turns.wakeAtMs);
     clearTimeout(this.#routeTimer);
     if (probeAt !== Infinity && !this.#stopping) {
       this.#routeTimer = setTimeout(() => this.dispatch(), Math.max(1, probeAt - now));
@@ -194,7 +196,10 @@ export class Dispatcher {
   /** By row, and in their turn. Where no other may be opened, those that wait for that are not looked at: there may be thousands. */
   #waiting(nowMs: number): Iterable<RouteQueue<Pending>> {
     const { open, turns } = this.#ports.routes;
-    return open.hasPlace || !turns.isAnyClosed || open.mayOpen(nowMs) ? turns.waiting() : open.all();
+    if (open.hasPlace(nowMs)) return turns.waiting(nowMs);
+    if (turns.isAnyClosed) open.mayOpen(nowMs);
+    else open.areWantedByNobody();
+    return open.all();
   }
 
   /** Of requests that carry less than they could, to routes that rows decide. */
@@ -302,7 +307,10 @@ export class Dispatcher {
 
   /** Something has ended there: it may be closed, if rows have named it. */
   #leave(queue: RouteQueue<Pending>): void {
-    if (queue.isByRow) this.#ports.routes.open.leave(queue, this.#ports.nowMs());
+    if (!queue.isByRow) return;
+    const { open, turns } = this.#ports.routes;
+    open.leave(queue, this.#ports.nowMs());
+    if (!queue.isDown) turns.wake(queue);
   }
 
   #ended(): void {

@@ -1,14 +1,12 @@
 // Which of the routes that rows have named are open: a route opens when something is sent there, and is closed for another that needs its
 // place when nothing is under way there any more, the one unused for the longest first. What waits for a route waits whether it is open or not.
 import type { Pending } from './pending.ts';
-import type { Room } from './room.ts';
 import type { RouteQueue } from './route-queue.ts';
 
-/** Of one sink. Each has lanes, a pace and a health of its own. */
+/** Of one sink. Each has lanes and a pace of its own. */
 export const MAX_OPEN_ROUTES = 1000;
 
 export class OpenRoutes {
-  readonly #room: Pick<Room, 'countAsDown'>;
   /** The one used last at the end. */
   readonly #open = new Set<RouteQueue<Pending>>();
   /** Those of them that may be closed. */
@@ -16,20 +14,27 @@ export class OpenRoutes {
   /** Since when something waits for a place, and none has been free; undefined: nothing does. */
   #fullSinceMs: number | undefined;
 
-  constructor(room: Pick<Room, 'countAsDown'>) {
-    this.#room = room;
-  }
-
   /** May something be sent to one more? Where none is idle, the next answer tells. */
-  get hasPlace(): boolean {
-    return this.#open.size < MAX_OPEN_ROUTES || this.#idle.size > 0;
+  hasPlace(nowMs: number): boolean {
+    if (this.#open.size < MAX_OPEN_ROUTES) return true;
+    for (const queue of this.#idle) {
+      if (queue.isIdle(nowMs)) return true;
+      // Something has come for it, and waits for its time.
+      this.#idle.delete(queue);
+    }
+    return false;
   }
 
   /** The same, asked for something that waits for it. */
   mayOpen(nowMs: number): boolean {
-    if (this.hasPlace) return true;
+    if (this.hasPlace(nowMs)) return true;
     this.#fullSinceMs ??= nowMs;
     return false;
+  }
+
+  /** Nothing waits for a place. */
+  areWantedByNobody(): void {
+    this.#fullSinceMs = undefined;
   }
 
   /** For how long something waits for a place, while all are in use: nothing is sent to others. */
@@ -46,7 +51,7 @@ export class OpenRoutes {
     return this.#open;
   }
 
-  /** A request to this route begins; it is opened where it is not open, which it may be. */
+  /** A request to this route begins; it is opened where it is not open, which it may be just now. */
   use(queue: RouteQueue<Pending>): void {
     if (!queue.isOpen) {
       if (this.#open.size >= MAX_OPEN_ROUTES) this.close(this.#idle.values().next().value!);
@@ -69,7 +74,6 @@ export class OpenRoutes {
   close(queue: RouteQueue<Pending>): void {
     if (!this.#forget(queue)) return;
     queue.close();
-    this.#room.countAsDown(queue, false);
     this.#fullSinceMs = undefined;
   }
 

@@ -268,13 +268,14 @@ export class Pending implements Message {
     this.end = writer.length;
   }
 
-  /** Gives a message that stays for long bytes of its own: it would hold a whole arena. */
+  /** Gives a message that stays for long bytes of its own: it would hold a whole arena. Not while a request may read them. */
   own(arenas: Arenas): void {
+    if (this.#arena === undefined) return;
     const { buffer, start, end } = this;
     this.buffer = Buffer.from(buffer.subarray(start, end));
     this.start = 0;
     this.end = end - start;
-    arenas.leave(this.#arena!);
+    arenas.leave(this.#arena);
     this.#arena = undefined;
   }
 

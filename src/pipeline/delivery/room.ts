@@ -29,6 +29,9 @@ const MAX_ROUTES_IN_USE = 12_000;
 const DOWN_ROUTES_SHARE = 1 / 8;
 export const MAX_DOWN_ROUTES_IN_MEMORY = 250;
 const MAX_DOWN_ROUTES_BYTES = MAX_BUFFERED_BYTES * DOWN_ROUTES_SHARE;
+/** Arenas may take so many times the bytes of the messages in memory, and so much more: they are left in no order. */
+const SPARSE = 2;
+const SPARSE_BYTES = 16 * 1024 * 1024;
 /** As a count of bytes: it has none in memory. */
 const PARKED = -1;
 
@@ -55,6 +58,8 @@ export class Room {
   /** Where the rendered ones lie. */
   readonly arenas = new Arenas();
   #bytes = 0;
+  /** Not before the arenas take so much. */
+  #sparseAbove = 0;
   /** Rendered messages. */
   buffered = 0;
   /** Of them, those in requests without an answer. */
@@ -94,6 +99,16 @@ export class Room {
   /** Rows have named so many routes: there is room for some messages of each, unless somebody set a limit. */
   serveRoutes(count: number): void {
     this.#forRoutes = Math.max(this.#forRoutes, Math.min(count, MAX_ROUTES_SERVED) * MESSAGES_PER_ROUTE);
+  }
+
+  /** Do arenas take far more than the messages in them? A few small ones of each have stayed, while others came and went. */
+  get isSparse(): boolean {
+    return this.arenas.bytes > Math.max(this.#bytes * SPARSE + SPARSE_BYTES, this.#sparseAbove);
+  }
+
+  /** These have been given bytes of their own; what is left is not looked at again before there are twice as many. */
+  gathered(): void {
+    this.#sparseAbove = 2 * this.arenas.bytes;
   }
 
   enter(message: Pending): void {

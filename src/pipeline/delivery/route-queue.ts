@@ -40,6 +40,9 @@ class ReadyQueue<Message> {
   at(place: number): Message | undefined {
     return place < this.#length ? this.#places[this.#placeOf(place)] : undefined;
   }
+  *all(): Generator<Message> {
+    for (let place = 0; place < this.#length; place++) yield this.#places[this.#placeOf(place)]!;
+  }
   shift(): Message | undefined {
     const message = this.#places[this.#head];
     if (message === undefined) return undefined;
@@ -69,13 +72,10 @@ function emptyPlaces<Message>(count: number): (Message | undefined)[] {
   return places;
 }
 
-/** What is known of a route while it is open. */
+/** What is known of what a route takes while it is open. */
 class Traffic {
   readonly limit: LaneLimit;
   readonly pace = new Pace();
-  readonly health = new RouteHealth();
-  /** What is said of its being down. */
-  readonly outage = new Outage();
 
   constructor({ lanesPerRoute, lanesAtFirst = lanesPerRoute }: SinkLimits) {
     this.limit = new LaneLimit({ first: lanesAtFirst, most: lanesPerRoute });
@@ -102,6 +102,9 @@ export class RouteQueue<Message> {
   isNowhere = false;
   /** What its next request carries is being rendered. */
   isPreparing = false;
+  readonly health = new RouteHealth();
+  /** What is said of its being down. */
+  readonly outage = new Outage();
   /** Requests that have failed, and whose messages wait. */
   heldRequests = 0;
   /** Lanes that wait with them. */
@@ -130,16 +133,16 @@ export class RouteQueue<Message> {
   open(): void {
     this.#traffic ??= new Traffic(this.route.limits);
   }
-  /** Opened again, it is as one that was never used. */
+  /** Opened again, it is as one that was never used, but for its health. */
   close(): void {
     this.#traffic = undefined;
   }
-  /** Is nothing under way there, nor anything known that what is sent next depends on: that it fails, or takes less than it is given? */
+  /** Is nothing under way there, nor anything known that what is sent next depends on: that it takes less than it is given? */
   isIdle(nowMs: number): boolean {
     if (this.lanesInUse > 0) return false;
     if (this.unsettled === 0) return true;
     if (this.heldRequests > 0) return false;
-    return this.ready.length === 0 || (this.health.error === undefined && !this.pace.isNeeded(nowMs));
+    return this.ready.length === 0 || !this.pace.isNeeded(nowMs);
   }
 
   /** Of an open route, like those that follow. */
@@ -149,25 +152,19 @@ export class RouteQueue<Message> {
   get pace(): Pace {
     return this.#traffic!.pace;
   }
-  get health(): RouteHealth {
-    return this.#traffic!.health;
-  }
-  get outage(): Outage {
-    return this.#traffic!.outage;
-  }
   get lanes(): number {
     return this.limit.lanes;
   }
 
   get isDown(): boolean {
-    return this.#traffic !== undefined && this.health.isDown;
+    return this.health.isDown;
   }
 
   /** May another request start, as far as the route is concerned? One that is down is probed by one request at a time. */
   mayStart(nowMs: number): boolean {
     if (this.ready.length === 0 || this.isPreparing) return false;
-    if (!this.isOpen) return true;
     if (this.isDown) return this.lanesInUse === 0 && nowMs >= this.health.retryAtMs;
+    if (!this.isOpen) return true;
     return this.lanesInUse + this.restingLanes < this.lanes && nowMs >= this.pace.nextMs;
   }
 
@@ -183,8 +180,9 @@ export class RouteQueue<Message> {
 
   /** Undefined: nothing waits for its time alone: what else it waits for will tell. */
   waitsUntilMs(nowMs: number): number | undefined {
-    if (this.ready.length === 0 || this.isPreparing || !this.isOpen) return undefined;
+    if (this.ready.length === 0 || this.isPreparing) return undefined;
     if (this.isDown) return this.lanesInUse === 0 ? this.health.retryAtMs : undefined;
+    if (!this.isOpen) return undefined;
     const { nextMs } = this.pace;
     return nextMs > nowMs ? nextMs : undefined;
   }

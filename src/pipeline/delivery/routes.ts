@@ -47,13 +47,12 @@ export class Routes {
   /** Those of `#queues` that rows have named, with their keys there. */
   readonly #byRow = new Map<RouteQueue<Pending>, string>();
   /** Of those. */
-  readonly open: OpenRoutes;
+  readonly open = new OpenRoutes();
   /** The same, as far as they have something to send. */
   readonly turns: Turns;
 
   constructor(settings: RouteSettings, room: Room) {
     this.#room = room;
-    this.open = new OpenRoutes(room);
     this.turns = new Turns(settings.batchSize ?? Infinity);
   }
 

@@ -3,11 +3,22 @@
 import type { Pending } from './pending.ts';
 import type { RouteQueue } from './route-queue.ts';
 
+/** So often at most is looked which of those that are down are to be probed. */
+const MIN_REST_MS = 20;
+
+/** Is it down, with something to be sent that nobody may send now? */
+const isToRest = (queue: RouteQueue<Pending>, nowMs: number): boolean =>
+  queue.isDown && queue.ready.length > 0 && queue.lanesInUse === 0 && nowMs < queue.health.retryAtMs;
+
 export class Turns {
   /** A cap on the messages of one request. */
   readonly #maxCount: number;
   readonly #waiting = new Set<RouteQueue<Pending>>();
   readonly #full = new Set<RouteQueue<Pending>>();
+  /** Those of both that are down, until they are to be probed: with thousands of them nobody looks at each every time. */
+  readonly #resting = new Set<RouteQueue<Pending>>();
+  /** When the first of them is. */
+  #wakeAtMs = Infinity;
   /** Of those that are no routes: nothing is sent there, and nobody's turn is it. */
   readonly #nowhere = new Set<RouteQueue<Pending>>();
 
@@ -35,11 +46,13 @@ export class Turns {
     this.#waiting.delete(queue);
     this.#full.delete(queue);
     this.#nowhere.delete(queue);
+    this.#resting.delete(queue);
   }
 
   /** Does something wait for a route to be opened? */
   get isAnyClosed(): boolean {
-    for (const queue of this.#waiting) if (!queue.isOpen && queue.ready.length > 0) return true;
+    for (const queue of this.#waiting)
+      if (!queue.isOpen && queue.unsettled > 0 && queue.ready.length > 0) return true;
     return false;
   }
 
@@ -58,16 +71,57 @@ export class Turns {
     return Math.min(route.limits.batchCount, this.#maxCount);
   }
 
-  *full(): Generator<RouteQueue<Pending>> {
+  /** When one that is down is to be probed. */
+  get wakeAtMs(): number {
+    return this.#wakeAtMs;
+  }
+
+  /** Those that are to be probed have their turn again. */
+  wakeDue(nowMs: number): void {
+    if (nowMs < this.#wakeAtMs) return;
+    this.#wakeAtMs = Infinity;
+    for (const queue of this.#resting) {
+      if (isToRest(queue, nowMs)) this.#wakeBy(queue, nowMs);
+      else this.wake(queue);
+    }
+  }
+
+  /** It is up again, or to be probed. */
+  wake(queue: RouteQueue<Pending>): void {
+    if (!this.#resting.delete(queue) || queue.ready.length === 0) return;
+    this.#waiting.add(queue);
+    if (this.isFull(queue)) this.#full.add(queue);
+  }
+
+  #rest(queue: RouteQueue<Pending>, nowMs: number): void {
+    this.#full.delete(queue);
+    this.#waiting.delete(queue);
+    this.#resting.add(queue);
+    this.#wakeBy(queue, nowMs);
+  }
+
+  #wakeBy({ health }: RouteQueue<Pending>, nowMs: number): void {
+    this.#wakeAtMs = Math.min(this.#wakeAtMs, Math.max(health.retryAtMs, nowMs + MIN_REST_MS));
+  }
+
+  *full(nowMs: number): Generator<RouteQueue<Pending>> {
     for (const queue of this.#full) {
+      if (isToRest(queue, nowMs)) {
+        this.#rest(queue, nowMs);
+        continue;
+      }
       if (this.isFull(queue)) yield queue;
       if (!this.isFull(queue)) this.#full.delete(queue);
     }
   }
 
   /** The one that has waited for the longest first. What has nothing left waits anew when it has. */
-  *waiting(): Generator<RouteQueue<Pending>> {
+  *waiting(nowMs: number): Generator<RouteQueue<Pending>> {
     for (const queue of this.#waiting) {
+      if (isToRest(queue, nowMs)) {
+        this.#rest(queue, nowMs);
+        continue;
+      }
       const had = queue.ready.length;
       if (had > 0) yield queue;
       if (queue.ready.length === had && had > 0) continue;

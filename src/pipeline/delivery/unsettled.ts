@@ -65,6 +65,7 @@ export class Unsettled {
       this.#last = message;
     }
     this.room.enter(message);
+    if (this.room.isSparse) this.#gather();
     this.room.enterRoute(message.routeQueue);
     if (isBarrier(message)) message.plan.barriers.enterBarrier(message);
     else message.stretch = message.plan.barriers.enterRow(message);
@@ -92,15 +93,27 @@ export class Unsettled {
     }
   }
 
+  /** What waits in memory gets bytes of its own: it holds arenas that others have left. */
+  #gather(): void {
+    for (const message of this.all()) if (message.state !== 'sending') message.own(this.arenas);
+    this.room.gathered();
+  }
+
   /** A route went down: of what it has in memory the oldest stays there, as far as there is room for such routes. */
   parkDown(route: RouteQueue<Pending>): void {
     const { room } = this;
-    const rendered: Pending[] = [];
-    for (const message of this.all()) {
-      if (message.routeQueue === route && !message.isParked && message.state !== 'sending')
-        rendered.push(message);
-    }
+    if (!room.hasEnoughOfDownRoutes) return;
+    const rendered = this.#renderedOf(route);
     while (room.hasEnoughOfDownRoutes && rendered.length > 0) room.park(rendered.pop()!);
+  }
+
+  /** In log order, without those in requests. */
+  #renderedOf(route: RouteQueue<Pending>): Pending[] {
+    const isRendered = (message: Pending): boolean => !message.isParked && message.state !== 'sending';
+    const ready = [...route.ready.all()].filter(isRendered);
+    // As a rule nothing waits behind them: what is unsettled may be a hundred thousand messages.
+    if (ready.length === route.buffered - route.inFlight) return ready;
+    return [...this.all()].filter((message) => message.routeQueue === route && isRendered(message));
   }
 
   /** A probe failed: what was rendered for it does not stay, where such routes have enough in memory already. */

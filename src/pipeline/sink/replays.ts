@@ -3,7 +3,7 @@ import type { MessageAction, Part } from '../../core/change.ts';
 import { idempotencyKey, isOfBackfill, partKey } from '../../core/idempotency.ts';
 import { ZERO_LSN } from '../../core/lsn.ts';
 import { comparePositions } from '../../core/position.ts';
-import type { RouteFault, Sink } from '../../sinks/sink.ts';
+import type { RouteByRow, RouteFault, RouteInput, Sink } from '../../sinks/sink.ts';
 import type { DeadLetters, DeadLetterSummary } from '../../store/dead-letters.ts';
 import type { SinkId } from '../../store/sink-records.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
@@ -19,6 +19,8 @@ const MAX_ON_THEIR_WAY = 1000;
 /** More are let in when no more than this share of them is on its way. */
 const REFILL_SHARE = 0.5;
 const SECOND_MS = 1000;
+/** Of tables and actions. */
+const MAX_TEMPLATES = 1000;
 
 export type ReplayPorts = {
   readonly id: SinkId;
@@ -51,6 +53,7 @@ export class Replays {
   #timer: NodeJS.Timeout | undefined;
   #nextAtMs = 0;
   #stopped = false;
+  readonly #byRow = new Map<string, RouteByRow | undefined>();
 
   constructor(ports: ReplayPorts) {
     this.#ports = ports;
@@ -162,13 +165,23 @@ export class Replays {
   }: DeadLetterSummary): RouteQueue<Pending> | RouteFault | undefined {
     const { sink, routes } = this.#ports;
     const input = { schema, table, action: action as MessageAction };
-    const byRow = sink.routeByRow?.(input);
+    const byRow = this.#routeByRow(input);
     if (byRow !== undefined) {
       const id = byRow.idAgain === undefined ? written : byRow.idAgain(written, code);
       return isFault(id) ? id : routes.queueByRow(id, byRow);
     }
     const route = sink.routeOf(input);
     return route === undefined ? undefined : routes.queue(route);
+  }
+
+  /** Templates are put together once for a table and action, not for each of its letters. */
+  #routeByRow(input: RouteInput): RouteByRow | undefined {
+    const key = JSON.stringify(input);
+    if (!this.#byRow.has(key)) {
+      if (this.#byRow.size >= MAX_TEMPLATES) this.#byRow.clear();
+      this.#byRow.set(key, this.#ports.sink.routeByRow?.(input));
+    }
+    return this.#byRow.get(key);
   }
 
   stop(): void {

@@ -65,7 +65,7 @@ export function sinkStatus(running: RunningSink): SinkStatus {
     gaps: shedding.gaps,
     ...(rowRewind === undefined ? {} : { rowRewind }),
     ...(areAllInUse && { routesInUse: open.count }),
-    ...routesStatus([...parts.routes.all()].filter(({ isOpen, isNowhere }) => isOpen && !isNowhere)),
+    ...routesStatus([...parts.routes.all()].filter(isShown)),
     ...(latency === undefined ? {} : { latency }),
     ...(sink.pull === undefined ? {} : { pull: sink.pull.status() }),
   };
@@ -76,6 +76,10 @@ const MAX_SHOWN_ROUTES = 50;
 
 const healthOf = ({ health }: RouteQueue<Pending>): Health =>
   health.error === undefined ? 'healthy' : 'degraded';
+
+/** Of those that rows have named, not those that something only waits for. */
+const isShown = ({ isOpen, isNowhere, health }: RouteQueue<Pending>): boolean =>
+  !isNowhere && (isOpen || health.error !== undefined);
 
 function routesStatus(all: readonly RouteQueue<Pending>[]): Pick<SinkStatus, 'routes' | 'routeCounts'> {
   const now = steadyMs();
@@ -106,6 +110,7 @@ function laneFields(
   route: RouteQueue<Pending>,
   nowMs: number,
 ): Pick<SinkStatus['routes'][number], 'lanes' | 'lanesInUse' | 'answerMs' | 'pace' | 'limitedBy'> {
+  if (!route.isOpen) return { lanes: 0, lanesInUse: 0, limitedBy: 'source' };
   const { answerMs } = route.limit;
   return {
     lanes: route.lanes,
@@ -122,7 +127,6 @@ function conditionOf({ settings, parts, condition }: RunningSink): Condition {
   if (sheds !== undefined) return sheds;
   if (condition.health !== 'healthy') return condition;
   for (const route of routes.all()) {
-    if (!route.isOpen) continue;
     const { error, failingSinceMs } = route.health;
     if (error === undefined) continue;
     return {
@@ -172,6 +176,7 @@ export function restingStatus(sink: {
     latency: _latency,
     rowRewind: _rowRewind,
     routesInUse: _routesInUse,
+    routeCounts: _routeCounts,
     ...known
   } = last;
   const lagBytes = place === undefined ? 0 : Math.max(0, sink.writtenEnd - place.offset);

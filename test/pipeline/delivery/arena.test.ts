@@ -1,6 +1,8 @@
 // Arenas of several sinks of a thread, which take each other's: nobody writes over what somebody has still to send.
 import { expect, test } from 'vitest';
 import { Arenas, type Arena } from '../../../src/pipeline/delivery/arena.ts';
+import { bodyOf } from '../../support/messages.ts';
+import { createDelivery, Messages } from '../../support/dispatcher.ts';
 
 const FULL_BYTES = 256 * 1024;
 
@@ -35,4 +37,41 @@ test('the arena that a sink writes to is its own, also while nothing lies there'
   fill(other, 'b');
   expect(fill(other, 'c').writer === arena.writer).toBe(false);
   expect(textOf(arena).slice(0, 6)).toBe('aaaaaa');
+});
+
+test('where a few small messages of each arena stay they get bytes of their own, and the arenas are free for others', () => {
+  const delivery = createDelivery({ maxBuffered: undefined });
+  const { unsettled } = delivery;
+  const messages = new Messages(delivery);
+  const large = 'x'.repeat(20_000);
+  const stay = [];
+  for (let i = 0; i < 1500; i++) {
+    stay.push(messages.add({ body: `stays ${i}`, group: `g${i}` }));
+    const going = Array.from({ length: 13 }, () => messages.add({ body: large, group: 'going' }));
+    for (const message of going) {
+      message.become('settled');
+      unsettled.leave(message);
+    }
+  }
+  expect(unsettled.arenas.bytes).toBeLessThan(64 * 1024 * 1024);
+  expect(stay.map(bodyOf)).toEqual(stay.map((_, i) => `stays ${i}`));
+});
+
+test('what a request may be reading stays where it is', () => {
+  const delivery = createDelivery({ maxBuffered: undefined });
+  const { unsettled } = delivery;
+  const messages = new Messages(delivery);
+  const sent = messages.add({ body: 'in a request', group: 'sent' });
+  sent.become('sending');
+  const { buffer } = sent;
+  const stay = Array.from({ length: 100 }, (_, i) => {
+    const message = messages.add({ body: `stays ${i}`, group: `g${i}` });
+    const going = messages.add({ body: 'x'.repeat(300_000), group: `going ${i}` });
+    going.become('settled');
+    unsettled.leave(going);
+    return message;
+  });
+  expect(stay[0]!.buffer === buffer).toBe(false);
+  expect(sent.buffer === buffer).toBe(true);
+  expect(bodyOf(sent)).toBe('in a request');
 });

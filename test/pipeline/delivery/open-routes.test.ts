@@ -147,66 +147,85 @@ test('the one that nothing was sent to for the longest is closed first, and one 
   await h.dispatcher.stop(0);
 });
 
-test('one that fails stays open while something waits for it: that it fails is not forgotten', async () => {
-  const h = harness({ hold: false, answer: ({ route }) => (route === 'down' ? DOWN : 'delivered') });
+test('that one is down is known as long as something waits for it, whether it is open or not', async () => {
+  const h = harness({
+    hold: false,
+    backoffMs: 600_000,
+    answer: ({ route }) => (route === 'down' ? DOWN : 'delivered'),
+  });
   h.add('down', 60);
-  const queue = h.queueOf('down');
+  const down = h.queueOf('down');
   h.dispatcher.dispatch();
-  await waitFor(() => queue.isDown, 'it to be down');
+  await waitFor(() => down.isDown, 'it to be down');
   for (let i = 0; i < MAX_OPEN_ROUTES + 50; i++) h.add(`r${i}`);
   await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 50, 'the others');
-  expect([queue.isOpen, queue.isDown]).toEqual([true, true]);
-  expect(h.openIds()).toHaveLength(MAX_OPEN_ROUTES);
+  const { retryAtMs } = down.health;
+  expect([down.isOpen, down.isDown, retryAtMs > h.clock.ms]).toEqual([false, true, true]);
+  // Nobody has sent there meanwhile, and one request asks when its time has come.
+  const sent = h.endpoint.batches.length;
+  h.sendAll();
+  expect(h.endpoint.batches).toHaveLength(sent);
+  h.clock.ms = retryAtMs;
+  h.dispatcher.dispatch();
+  expect(h.endpoint.batches).toHaveLength(sent + 1);
+  expect(down.lanesInUse).toBe(1);
   await h.dispatcher.stop(0);
 });
 
-/** As many routes as may be open are down, with a message each; no probe is under way, and none is due. */
-async function allDown() {
+/** As many routes as may be open have a request that is not answered. */
+function allInUse() {
+  const h = harness();
+  for (let i = 0; i < MAX_OPEN_ROUTES; i++) h.add(`busy${i}`);
+  h.sendAll();
+  expect(h.openIds()).toHaveLength(MAX_OPEN_ROUTES);
+  return h;
+}
+
+/** As many have one that failed, and whose message waits for its time. */
+async function allHeld() {
+  const h = harness({
+    hold: false,
+    backoffMs: 600_000,
+    answer: ({ route }) => (route.startsWith('held') ? DOWN : 'delivered'),
+  });
+  for (let i = 0; i < MAX_OPEN_ROUTES; i++) h.add(`held${i}`);
+  const isHeld = ({ heldRequests }: RouteQueue<Pending>): boolean => heldRequests === 1;
+  await h.goOnUntil(() => [...h.routes.all()].every(isHeld), 'all of them to fail');
+  return h;
+}
+
+test('thousands that are down take no place: others are sent to, and so are they once they are up again', async () => {
   const state = { isDown: true };
   const h = harness({
     hold: false,
     answer: ({ route }) => (state.isDown && route.startsWith('d') ? DOWN : 'delivered'),
   });
-  for (let i = 0; i < MAX_OPEN_ROUTES; i++) h.add(`d${i}`);
+  for (let i = 0; i < 2 * MAX_OPEN_ROUTES; i++) h.add(`d${i}`);
   await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
-  const rests = ({ lanesInUse, health }: RouteQueue<Pending>): boolean =>
-    lanesInUse === 0 && health.retryAtMs > h.clock.ms;
-  await waitFor(() => [...h.routes.all()].every(rests), 'their probes to fail');
-  return Object.assign(h, { state });
-}
-
-test('where all that may be open are down nothing is sent to others, and their places are free once nothing waits for them', async () => {
-  const h = await allDown();
-  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
-  h.add('other');
-  h.dispatcher.dispatch();
-  expect(h.queueOf('other').isOpen).toBe(false);
-  h.sendAll();
-  expect(h.endpoint.accepted).toEqual([]);
-  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
-  h.state.isDown = false;
-  await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 1, 'what waited');
+  for (let i = 0; i < 100; i++) h.add(`other${i}`);
+  await h.goOnUntil(() => h.endpoint.accepted.length === 100, 'the others');
+  expect(h.routes.open.count).toBeLessThanOrEqual(MAX_OPEN_ROUTES);
+  state.isDown = false;
+  await h.goOnUntil(() => h.endpoint.accepted.length === 100 + 2 * MAX_OPEN_ROUTES, 'what waited');
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
   await h.dispatcher.stop(0);
 });
 
-test('places of routes of which everything was given up are free at once, and what comes there next does not count as down', async () => {
-  const h = await allDown();
+test('places of routes of which everything was given up are free at once', async () => {
+  const h = await allHeld();
   h.add('other');
-  h.dispatcher.dispatch();
+  h.sendAll();
+  expect(h.endpoint.accepted).toEqual([]);
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
   h.dispatcher.discardBelow(h.nextOffset() - 1);
   await waitFor(() => h.endpoint.accepted.length === 1, 'the other one');
-  expect(h.endpoint.accepted).toHaveLength(1);
   for (let i = 0; i < 300; i++) h.add(`new${i}`);
   await h.goOnUntil(() => h.endpoint.accepted.length === 301, 'new ones');
-  const closed = [...h.routes.all()].filter(({ id, isOpen }) => id.startsWith('d') && !isOpen);
-  expect(closed.length).toBeGreaterThan(0);
-  expect(closed.filter(({ isCountedAsDown }) => isCountedAsDown)).toEqual([]);
   await h.dispatcher.stop(0);
 });
 
 test('what has no route becomes a dead letter, whether a place is free or not', async () => {
-  const h = await allDown();
+  const h = allInUse();
   h.addNowhere('nowhere', 3);
   h.dispatcher.dispatch();
   expect(h.dead).toHaveLength(3);
@@ -218,18 +237,17 @@ test('one with a lane of its own that fails is not closed while its messages wai
   const h = harness({
     hold: false,
     lanes: 1,
-    backoffMs: 500,
+    backoffMs: 600_000,
     answer: ({ route }) => (route === 'bad' ? DOWN : 'delivered'),
   });
   h.add('bad');
   h.dispatcher.dispatch();
   const bad = h.queueOf('bad');
   await waitFor(() => bad.heldRequests === 1, 'its request to fail');
-  expect([bad.ready.length, bad.restingLanes]).toEqual([0, 0]);
-  expect(bad.isIdle(h.clock.ms)).toBe(false);
+  expect([bad.ready.length, bad.restingLanes, bad.isDown]).toEqual([0, 0, false]);
   for (let i = 0; i < MAX_OPEN_ROUTES + 50; i++) h.add(`r${i}`);
-  await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 50 && bad.isDown, 'it to be down');
-  expect(bad.isOpen).toBe(true);
+  await h.goOnUntil(() => h.endpoint.accepted.length === MAX_OPEN_ROUTES + 50, 'the others');
+  expect([bad.isOpen, bad.isIdle(h.clock.ms)]).toEqual([true, false]);
   await h.dispatcher.stop(0);
 });
 
@@ -338,14 +356,25 @@ test('when what a failed request had may go again and its route is up, what has 
   await h.dispatcher.stop(0);
 });
 
-test('the place of one that is down is free when what waited for it becomes a dead letter unsent', async () => {
-  const h = await allDown();
-  h.add('other');
-  h.dispatcher.dispatch();
-  const down = h.queueOf('d0');
-  down.ready.peek()!.lacksPayload = true;
-  await h.goOnUntil(() => h.endpoint.accepted.length === 1, 'the other one');
-  expect([h.dead.length, down.isOpen, h.queueOf('other').isOpen]).toEqual([1, false, true]);
+test('one that is up again by the answer to a request from before does not rest any longer', async () => {
+  let isDown = true;
+  const h = harness({
+    backoffMs: 600_000,
+    answer: ({ route }) => (isDown && route === 'flaky' ? DOWN : 'delivered'),
+    lanes: 8,
+  });
+  h.add('flaky', 85);
+  h.sendAll();
+  const [first] = h.endpoint.held.splice(0, 1);
+  await h.answer(h.endpoint.held.length);
+  const flaky = h.queueOf('flaky');
+  await waitFor(() => flaky.isDown, 'it to be down');
+  h.sendAll();
+  const sent = h.endpoint.batches.length;
+  isDown = false;
+  first!();
+  await waitFor(() => h.endpoint.batches.length > sent, 'it to be sent to');
+  expect(flaky.isDown).toBe(false);
   await h.dispatcher.stop(0);
 });
 
@@ -397,5 +426,42 @@ test('those that are open are looked at in the order in which they were used las
     h.sendAll();
   }
   expect([...h.routes.open.all()].map(({ id }) => id)).toEqual(['b', 'c', 'a']);
+  await h.dispatcher.stop(0);
+});
+
+test('what waited for a place and was given up waits no longer', async () => {
+  const h = allInUse();
+  h.add('other');
+  h.sendAll();
+  expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
+  h.dispatcher.discardBelow(h.nextOffset());
+  await waitFor(() => h.routes.open.fullForMs(h.clock.ms + 5) === 0, 'nothing to wait');
+  expect(h.queueOf('other').unsettled).toBe(0);
+  await h.dispatcher.stop(0);
+});
+
+test('one that was idle is not closed when something has come for it that waits for its pace', async () => {
+  let isThrottled = true;
+  const throttled = { ...DOWN, code: 'THROTTLED', throttled: true } as const;
+  const h = harness({ answer: ({ route }) => (isThrottled && route === 'slow' ? throttled : 'delivered') });
+  h.add('slow', 10);
+  const slow = h.queueOf('slow');
+  h.dispatcher.dispatch();
+  await h.answer();
+  isThrottled = false;
+  h.clock.ms = slow.pace.nextMs;
+  h.dispatcher.dispatch();
+  await h.answer();
+  expect([slow.unsettled, slow.isIdle(h.clock.ms)]).toEqual([0, true]);
+  h.add('slow', 10);
+  expect([slow.mayStart(h.clock.ms), slow.pace.isNeeded(h.clock.ms)]).toEqual([false, true]);
+  for (let i = 1; i < MAX_OPEN_ROUTES; i++) h.routes.open.use(h.queueOf(`r${i}`));
+  h.add('other');
+  h.dispatcher.dispatch();
+  expect([h.routes.open.count, slow.isOpen, h.queueOf('other').isOpen]).toEqual([
+    MAX_OPEN_ROUTES,
+    true,
+    false,
+  ]);
   await h.dispatcher.stop(0);
 });

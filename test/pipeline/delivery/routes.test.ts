@@ -119,7 +119,7 @@ test('a route that a table names from then on is none of those that rows name', 
   expect(room.isFull()).toBe(true);
   const named = delivery.routes.queue(routeTo('t0'));
   expect(room.isFull()).toBe(false);
-  const turns = [...delivery.routes.turns.waiting()];
+  const turns = [...delivery.routes.turns.waiting(0)];
   expect(turns).toHaveLength(11_999);
   expect(turns).not.toContain(named);
 });

@@ -175,7 +175,7 @@ test.each([9, 10])(
     h.dispatcher.dispatch();
     h.send('busy', before);
     const { turns } = h.delivery.routes;
-    expect([...turns.full()]).toHaveLength(before === 10 ? 1 : 0);
+    expect([...turns.full(0)]).toHaveLength(before === 10 ? 1 : 0);
     h.send('busy');
     h.dispatcher.dispatch();
     expect(h.sizes().filter((size) => size === 10)).toHaveLength(1);
