@@ -2,7 +2,7 @@
 import { Lateness } from './lateness.ts';
 
 /** No pace is slower, whatever live changes take: a backfill always ends. Rows a second. */
-export const SLOWEST = 2_000;
+export const SLOWEST = 500;
 /** The first one, where nothing is known. */
 export const FIRST = 2_000;
 /**

@@ -209,7 +209,7 @@ test('few live changes are enough to give way to', () => {
 });
 
 test('a pace that was found is known after a pause, which begins with a rest', () => {
-  const simulation = new Simulation();
+  const simulation = new Simulation({ capacity: 400_000 });
   simulation.run(60);
   const { pace } = simulation.giving;
   expect(pace).toBeGreaterThan(FIRST);
