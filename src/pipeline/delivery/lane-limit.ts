@@ -125,7 +125,7 @@ export class LaneLimit {
   get isAtMost(): boolean {
     return this.#lanes === this.#bounds.most;
   }
-  get isFixed(): boolean {
+  get #isFixed(): boolean {
     return this.#bounds.first === this.#bounds.most;
   }
 
@@ -158,7 +158,7 @@ export class LaneLimit {
 
   /** The destination takes less than it is given: it gets this share. */
   throttled(share: number, nowMs: number): void {
-    if (this.isFixed || share >= 1) return;
+    if (this.#isFixed || share >= 1) return;
     this.#before = undefined;
     this.#set(this.#lanes * share, nowMs);
   }
@@ -168,7 +168,7 @@ export class LaneLimit {
     const tookMs = nowMs - startedMs;
     const hasHung = tookMs > Math.max(MIN_HANG_MS, this.#answerMs * HANG);
     const areOthersAnswered = nowMs - this.#answeredAtMs < tookMs / HANG_PARTS;
-    if (this.isFixed || !hasHung || !areOthersAnswered || startedMs < this.#hungAtMs) return;
+    if (this.#isFixed || !hasHung || !areOthersAnswered || startedMs < this.#hungAtMs) return;
     this.#hungAtMs = nowMs;
     this.#before = undefined;
     this.#ceiling = Math.max(this.#bounds.first, this.#lanes * WITHOUT_HANG);
@@ -179,7 +179,7 @@ export class LaneLimit {
     this.#answerMs = answerMs / answers;
     this.#isLimiting = wanted >= answers * WANTED_SHARE;
     this.#unqueuedMs = Math.min(this.#unqueuedMs, this.#answerMs);
-    if (this.isFixed || !this.#isLimiting) {
+    if (this.#isFixed || !this.#isLimiting) {
       // It says nothing of lanes, and what was asked was of another load.
       if (this.#before !== undefined) this.#lanes = this.#before.lanes;
       this.#before = undefined;
