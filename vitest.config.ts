@@ -30,8 +30,9 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-/** Says at once which test passed at its second try only, and what the first one met: scripts/count-tests.ts gathers them. */
-const secondTries: Reporter = {
+/** Says what the counts do not show, for scripts/count-tests.ts to gather: which test passed at its second try only, and what the
+ * first one met; which errors came outside of any test, with which a run fails though each of its tests passed. */
+const besideCounts: Reporter = {
   onTestCaseResult(test) {
     const { retryCount = 0 } = test.diagnostic() ?? {};
     const result = test.result();
@@ -39,11 +40,23 @@ const secondTries: Reporter = {
     const met = result.errors?.[0]?.message.split('\n')[0] ?? '';
     console.log(` SECOND TRY  ${test.module.relativeModuleId} > ${test.fullName}: ${met}`);
   },
+  onTestRunEnd(_modules, errors) {
+    for (const { name, message, stack = '', VITEST_TEST_NAME, VITEST_TEST_PATH } of errors) {
+      const met = message.split('\n')[0] ?? '';
+      const at = stack.split('\n').find((line) => /^\s*at /.test(line) && !line.includes('node_modules'));
+      const beside = [VITEST_TEST_PATH, VITEST_TEST_NAME]
+        .flatMap((part) => (typeof part === 'string' ? [part] : []))
+        .join(' > ');
+      console.log(
+        ` UNHANDLED  ${name}: ${met}${at ? ` ${at.trim()}` : ''}${beside ? ` (beside ${beside})` : ''}`,
+      );
+    }
+  },
 };
 
 export default defineConfig({
   test: {
-    reporters: ['default', secondTries],
+    reporters: ['default', besideCounts],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 3,

@@ -1,5 +1,5 @@
-// Reads what the runs printed into a file: names the tests that failed or needed a second try, then adds up the counts, the
-// one line that CI ends with.
+// Reads what the runs printed into a file: names the tests that failed or needed a second try and the errors outside of any, then
+// adds up the counts, the one line that CI ends with.
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
@@ -7,6 +7,8 @@ import { stripVTControlCharacters } from 'node:util';
 const FAILED = /^\s*FAIL\s+(.+)$/;
 /** As vitest.config.ts names them. */
 const TRIED_AGAIN = /^\s*SECOND TRY\s+(.+)$/;
+/** As vitest.config.ts names them; what fails when all is over (a teardown, a worker that does not end) vitest names itself. */
+const UNHANDLED = /^\s*UNHANDLED\s+(.+)$|(error during close.*|close timed out.*)/;
 const COUNTS = /^\s*Tests\s/;
 
 export type Outcome = {
@@ -14,6 +16,8 @@ export type Outcome = {
   readonly failures: readonly string[];
   /** Passed at a second try only. */
   readonly triedAgain: readonly string[];
+  /** Came outside of any test, and fail the run all the same. */
+  readonly unhandled: readonly string[];
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
@@ -23,23 +27,35 @@ export function outcomeOf(printed: string): Outcome {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const failures = new Set<string>();
   const triedAgain = new Set<string>();
+  const unhandled = new Set<string>();
   for (const line of stripVTControlCharacters(printed).split('\n')) {
     const name = FAILED.exec(line)?.[1];
     if (name !== undefined) failures.add(name.trim());
     const again = TRIED_AGAIN.exec(line)?.[1];
     if (again !== undefined) triedAgain.add(again);
+    const [, inRun, atEnd] = UNHANDLED.exec(line) ?? [];
+    const error = inRun ?? atEnd;
+    if (error !== undefined) unhandled.add(error);
     if (!COUNTS.test(line)) continue;
     for (const [, count, what] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
       counts[what as keyof typeof counts] += Number(count);
     }
   }
-  return { failures: [...failures], triedAgain: [...triedAgain], ...counts };
+  return { failures: [...failures], triedAgain: [...triedAgain], unhandled: [...unhandled], ...counts };
 }
 
-export function describeOutcome({ failures, triedAgain, passed, failed, skipped }: Outcome): string {
+export function describeOutcome({
+  failures,
+  triedAgain,
+  unhandled,
+  passed,
+  failed,
+  skipped,
+}: Outcome): string {
   const names = [
     ...failures.map((name) => `failed: ${name}`),
     ...triedAgain.map((name) => `passed at the second try only: ${name}`),
+    ...unhandled.map((error) => `outside of any test: ${error}`),
   ];
   return [...names, `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`].join(
     '\n',

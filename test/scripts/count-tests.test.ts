@@ -38,6 +38,20 @@ test('a test that passed at its second try only is named, too', () => {
   ]);
 });
 
+test('an error outside of any test, with which a run fails though all of its tests passed, is named, too', () => {
+  const printed = `
+ UNHANDLED  Error: read ECONNRESET at read (test/support/wire.ts:3:4) (beside test/e2e/kill.pg.test.ts)
+      Tests  2 passed (2)
+     Errors  1 error
+error during close Error: ENOTEMPTY: directory not empty
+`;
+  expect(describeOutcome(outcomeOf(printed)).split('\n')).toEqual([
+    'outside of any test: Error: read ECONNRESET at read (test/support/wire.ts:3:4) (beside test/e2e/kill.pg.test.ts)',
+    'outside of any test: error during close Error: ENOTEMPTY: directory not empty',
+    '2 passed, 0 failed',
+  ]);
+});
+
 test('where nothing failed there is the line of counts only', () => {
   expect(describeOutcome(outcomeOf('      Tests  12 passed (12)\n'))).toBe('12 passed, 0 failed');
 });

@@ -96,7 +96,8 @@ export async function startEmbeddedPostgres(
   const guard = startGuard(join(root, 'data'), options.removedWithOwner ?? temporary);
   const removed = async (): Promise<void> => {
     await guard.dismiss();
-    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
+    // Tried again: a process of the server that ends a moment after it may still write there.
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
     const postgres = await startIn(root, options);
