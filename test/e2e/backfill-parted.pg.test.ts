@@ -81,6 +81,41 @@ async function cutOff(): Promise<void> {
   );
 }
 
+/** Reads nothing until it is told to go on. */
+async function pause(id: string): Promise<void> {
+  await askCommand(service!, 'backfill', 'pause', id);
+  let appended = -1;
+  await waitFor(async () => {
+    const before = appended;
+    const { state, rows_appended: now } = await shown(id);
+    appended = now;
+    return state === 'paused' && now === before;
+  }, 'the backfill to stand still');
+}
+
+/** Rows that are all 0, their history on a standby that a failover goes to, and a backfill of them that has begun. */
+async function beginBackfill({ barrier }: { readonly barrier: boolean }): Promise<string> {
+  await run(
+    primary,
+    `create table t (id int primary key, v int); insert into t select i, 0 from generate_series(1, ${ROWS}) i`,
+  );
+  const config = configText({
+    database: { name: 'postgres', host: '127.0.0.1', port: `${primary.port},${standby.port}` },
+    endpoint: recorder.url,
+    sinks: [{ name: 'rows', tables: ['t'], extra: 'backfill: { max_rows_per_second: 200 }' }],
+    slot: 'failover: true',
+    databaseExtra: barrier ? `barrier: "127.0.0.1:${standby.port}"` : '',
+  })
+    .replace('hostname: 127.0.0.1', 'hostname: 127.0.0.1,127.0.0.1')
+    .replace(/name: postgres\n( +)create_if/, `name: ${SLOT}\n$1create_if`);
+  service = startService({ config, directory: directory.path });
+  await service.ready();
+  const { backfill } = await askCommand<{ backfill: FoundBackfill }>(service, 'backfill', 'start', 'rows');
+  await waitFor(() => reads().length > 0, 'the first rows');
+  await cutOff();
+  return backfill.id;
+}
+
 test.for([
   { barrier: false, title: 'rows that were read of a history that is lost are read again' },
   { barrier: true, title: 'behind a barrier, no row of a history that is lost is delivered' },
@@ -89,43 +124,46 @@ test.for([
   { timeout: 300_000 },
   async ({ barrier }, { skip }) => {
     if ((await serverVersion(primary)) < HAS_FAILOVER_SLOTS) skip();
-    await run(
-      primary,
-      `create table t (id int primary key, v int); insert into t select i, 0 from generate_series(1, ${ROWS}) i`,
-    );
-    const config = configText({
-      database: { name: 'postgres', host: '127.0.0.1', port: `${primary.port},${standby.port}` },
-      endpoint: recorder.url,
-      sinks: [{ name: 'rows', tables: ['t'], extra: 'backfill: { max_rows_per_second: 200 }' }],
-      slot: 'failover: true',
-      databaseExtra: barrier ? `barrier: "127.0.0.1:${standby.port}"` : '',
-    })
-      .replace('hostname: 127.0.0.1', 'hostname: 127.0.0.1,127.0.0.1')
-      .replace(/name: postgres\n( +)create_if/, `name: ${SLOT}\n$1create_if`);
-    service = startService({ config, directory: directory.path });
-    await service.ready();
-    const { backfill } = await askCommand<{ backfill: FoundBackfill }>(service, 'backfill', 'start', 'rows');
-    await waitFor(() => reads().length > 0, 'the first rows');
-    await cutOff();
-    const before = (await shown(backfill.id)).rows_appended;
+    const id = await beginBackfill({ barrier });
+    await pause(id);
+    const before = (await shown(id)).rows_appended;
     // Rows that are read in a moment, as no one else will ever see them.
-    await run(primary, `update t set v = 1 where id > ${before + 50}; delete from t where id = ${ROWS}`);
-    await waitFor(
-      async () => (await shown(backfill.id)).rows_appended > before + 150,
-      'rows that will be lost',
-    );
+    await run(primary, `update t set v = 1 where id > ${before}; delete from t where id = ${ROWS}`);
+    await askCommand(service!, 'backfill', 'resume', id);
+    await waitFor(async () => (await shown(id)).rows_appended > before + 150, 'rows that will be lost');
     if (!barrier) {
       await waitFor(() => reads().some(({ record }) => record.v === 1), 'such a row at the consumer');
     }
     await killServer(primary);
     await standby.promote();
     await run(standby, `update t set v = 2 where id % 100 = 0; delete from t where id % 100 = 1`);
-    await waitFor(async () => (await shown(backfill.id)).state === 'completed', 'it to be complete', 120_000);
+    await waitFor(async () => (await shown(id)).state === 'completed', 'it to be complete', 120_000);
     const expected = await present();
     await waitFor(() => consumed() === expected, 'the consumer to have what the table has', 120_000);
-    const { tables } = await shown(backfill.id);
+    const { tables } = await shown(id);
     expect(tables).toMatchObject([{ restarts: 1 }]);
     expect(reads().some(({ record }) => record.v === 1)).toBe(!barrier);
     expect(messages().some(({ record }) => record.v === 1)).toBe(!barrier);
+  },
+);
+
+test(
+  'rows that were not there any more, in a history that is lost, are read',
+  {
+    timeout: 300_000,
+  },
+  async ({ skip }) => {
+    if ((await serverVersion(primary)) < HAS_FAILOVER_SLOTS) skip();
+    const id = await beginBackfill({ barrier: false });
+    await pause(id);
+    const before = (await shown(id)).rows_appended;
+    await run(primary, `delete from t where id > ${before}`);
+    await askCommand(service!, 'backfill', 'resume', id);
+    await waitFor(async () => (await shown(id)).state === 'completed', 'the end of the table');
+    await killServer(primary);
+    await standby.promote();
+    const expected = await present();
+    await waitFor(() => consumed() === expected, 'the consumer to have what the table has', 120_000);
+    expect((await shown(id)).tables).toMatchObject([{ restarts: 1 }]);
   },
 );

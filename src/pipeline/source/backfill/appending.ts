@@ -1,6 +1,6 @@
 // Appends rows of a chunk to the log, with what their backfill is at behind them.
 import { ByteWriter } from '../../../core/byte-writer.ts';
-import { formatLsn, maxLsn } from '../../../core/lsn.ts';
+import { formatLsn, maxLsn, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
 import type { Chunk } from '../../../postgres/backfill/chunk-reader.ts';
 import type { SourceLog } from '../log.ts';
@@ -26,11 +26,13 @@ export function progressAfter(
     readonly admission: LetIn;
     readonly leaf: LeafPlace;
     readonly epoch: number;
+    /** What the stream had brought by then: of a row that changed meanwhile it has the last word. */
+    readonly streamedTo: Lsn;
     readonly activeMs: number;
     readonly note: string | undefined;
   },
 ): PlacedProgress {
-  const { chunk, admission, leaf, epoch, activeMs, note } = step;
+  const { chunk, admission, leaf, epoch, streamedTo, activeMs, note } = step;
   const { kept, partly } = admission;
   const { starts, ends, count } = chunk.rows;
   return {
@@ -45,7 +47,8 @@ export function progressAfter(
     cursor: {
       ...progress.cursor,
       leaf,
-      ...(kept.length > 0 && { last: { epoch, watermark: formatLsn(chunk.watermark) } }),
+      // Also where no row was let in: what kept them out, or was not there any more, may be lost with its history.
+      last: { epoch, watermark: formatLsn(maxLsn(chunk.watermark, streamedTo)) },
     },
   };
 }

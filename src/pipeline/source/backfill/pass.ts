@@ -188,12 +188,13 @@ export class Pass {
       again: ahead.again,
     };
     const nowMs = steadyMs();
-    const { epoch } = this.#ports.opened;
+    const { gate, opened } = this.#ports;
     const next = progressAfter(this.#state.progress, {
       chunk,
       admission,
       leaf,
-      epoch,
+      epoch: opened.epoch,
+      streamedTo: gate.streamedTo,
       activeMs: nowMs - this.#activeSinceMs,
       note: isOverrun ? overrun(table) : undefined,
     });

@@ -29,7 +29,7 @@ export type LeafPlace = {
 /** What was read up to a moment in the history of the server. */
 type Mark = {
   readonly epoch: number;
-  /** All that was read up to here was committed before this. */
+  /** All that was read up to here, and all that kept rows out of it, was committed before this. */
   readonly watermark: string;
   readonly watchedTo: number;
   readonly done: readonly number[];
@@ -48,7 +48,7 @@ export type TablePlace = {
   /** Partitions, or the table itself, that are read to their end. */
   readonly done: readonly number[];
   readonly leaf?: LeafPlace;
-  /** Of the rows that were appended last. */
+  /** Of the chunk that was let in last. */
   readonly last?: Pick<Mark, 'epoch' | 'watermark'>;
   /** Oldest first. */
   readonly marks: readonly Mark[];

@@ -1,7 +1,7 @@
 // What goes into the log with the rows of a chunk: the place up to which it has come never goes back.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { toLsn, type Lsn } from '../../../../src/core/lsn.ts';
-import { appendRows } from '../../../../src/pipeline/source/backfill/appending.ts';
+import { appendRows, progressAfter } from '../../../../src/pipeline/source/backfill/appending.ts';
 import { firstPlace } from '../../../../src/pipeline/source/backfill/place.ts';
 import { NO_PROGRESS } from '../../../../src/core/backfill.ts';
 
@@ -39,4 +39,48 @@ function endAfter({ watermark, lastEndLsn }: { watermark: Lsn; lastEndLsn: Lsn }
 test('rows that were read end where the WAL did behind them, or where the log ends already', () => {
   expect(endAfter({ watermark: toLsn(900n), lastEndLsn: toLsn(500n) })).toBe(900n);
   expect(endAfter({ watermark: toLsn(500n), lastEndLsn: toLsn(900n) })).toBe(900n);
+});
+
+describe('what the place of a table rests on', () => {
+  const lastAfter = (chunk: { watermark: Lsn; count: number }, kept: readonly number[], streamedTo: Lsn) => {
+    const offsets = Int32Array.from({ length: chunk.count }, (_, i) => i);
+    return progressAfter(
+      { ...NO_PROGRESS, cursor: { ...firstPlace('life', 0), last: { epoch: 0, watermark: '0/1' } } },
+      {
+        chunk: {
+          scanned: chunk.count,
+          watermark: chunk.watermark,
+          rows: { bytes: Buffer.alloc(0), count: chunk.count, starts: offsets, ends: offsets },
+        },
+        admission: { verdict: 'let in', kept, partly: [] },
+        leaf: { oid: 1, key: [], fileNode: 1, again: [] },
+        epoch: 0,
+        streamedTo,
+        activeMs: 0,
+        note: undefined,
+      },
+    ).cursor.last;
+  };
+
+  test('is what a chunk saw, also where it saw no row', () => {
+    expect(lastAfter({ watermark: toLsn(32n), count: 1 }, [0], toLsn(16n))).toEqual({
+      epoch: 0,
+      watermark: '0/20',
+    });
+    expect(lastAfter({ watermark: toLsn(32n), count: 0 }, [], toLsn(16n))).toEqual({
+      epoch: 0,
+      watermark: '0/20',
+    });
+  });
+
+  test('and what the stream had brought: a change that kept rows out may have come after they were read', () => {
+    expect(lastAfter({ watermark: toLsn(32n), count: 2 }, [1], toLsn(48n))).toEqual({
+      epoch: 0,
+      watermark: '0/30',
+    });
+    expect(lastAfter({ watermark: toLsn(32n), count: 2 }, [], toLsn(48n))).toEqual({
+      epoch: 0,
+      watermark: '0/30',
+    });
+  });
 });
