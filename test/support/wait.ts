@@ -8,7 +8,7 @@ export const timersInUse = (): number =>
 export async function waitFor<T>(
   condition: () => Promise<T | false | undefined> | T | false | undefined,
   what: string | (() => string),
-  timeoutMs = 60_000,
+  timeoutMs = 100_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
