@@ -4,7 +4,7 @@ import { steadyMs, wallMs } from '../../core/clock.ts';
 import { describeError, TailraceError } from '../../core/errors.ts';
 import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { Outage, Repeats } from '../../core/repeats.ts';
-import { codeOf, connectionFault } from '../../postgres/connection/fault.ts';
+import { codeOf, connectionFault, INTERNAL_ERROR } from '../../postgres/connection/fault.ts';
 import { TEXT_UNDECODABLE } from '../../postgres/replication/protocol.ts';
 import type { ReplicationStream } from '../../postgres/replication/stream.ts';
 import { LOG_DISK_FULL } from '../../log/errors.ts';
@@ -40,6 +40,12 @@ export interface Source {
   /** Stops reading, makes the log durable, confirms, closes. Safe to call again. */
   stop(): Promise<void>;
 }
+
+/**
+ * They found no room here, or the server met an error of its own: some it meets only while it decodes what may yet be rolled back, as with
+ * a TRUNCATE in a savepoint that was undone ("could not map filenumber … to relation OID").
+ */
+const NOT_IN_PROGRESS: ReadonlySet<string> = new Set([SPOOL_GIVEN_UP, LOG_DISK_FULL, INTERNAL_ERROR]);
 
 export function startSource(options: SourceOptions): Source {
   const run = new SourceRun(options);
@@ -86,7 +92,7 @@ class SourceRun {
   #walEndBefore: Lsn = ZERO_LSN;
   /** The server could not convert a text: the run that follows takes it as it is. */
   #ownEncoding = false;
-  /** Transactions in progress found no room here when the WAL ended there: they are read once they are committed. */
+  /** Transactions in progress could not be read when the WAL ended there: they are read once they are committed. */
   #wholeUntil: Lsn | undefined;
   /** On the connections before this one. */
   #receivedBytes = 0;
@@ -207,7 +213,7 @@ class SourceRun {
     if (!inTransaction && lastEndLsn > ZERO_LSN) add(timeline, lastEndLsn);
   }
 
-  /** Where spools have found no room, not again before something committed later than all that was there has come. */
+  /** Where transactions in progress could not be read, not again before something committed later than all that was there has come. */
   #isInProgressWanted(): boolean {
     const logged = this.#opened?.log.context.lastEndLsn ?? ZERO_LSN;
     if (this.#wholeUntil !== undefined && logged > this.#wholeUntil) this.#wholeUntil = undefined;
@@ -227,7 +233,7 @@ class SourceRun {
     if (fault.code === DRAINED) return;
     if (fault.code === 'DECODING_STOPPED') this.#stopped = {};
     if (fault.code === TEXT_UNDECODABLE) this.#ownEncoding = true;
-    if (fault.code === SPOOL_GIVEN_UP || fault.code === LOG_DISK_FULL) this.#wholeUntil = this.#reached;
+    if (NOT_IN_PROGRESS.has(fault.code)) this.#wholeUntil = this.#reached;
     if (isHealing(fault)) this.#state.stallsHealed++;
     const failures = ++this.#failures;
     const exhausted = settings.maxConnectionRetries > 0 && failures > settings.maxConnectionRetries;

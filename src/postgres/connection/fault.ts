@@ -170,10 +170,15 @@ function roomFor(routine: string, role: string, database: string): string {
   }
 }
 
+const codeOfState = (state: string): string => `POSTGRES_${state}`;
+
+/** What the server says of a fault of its own. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+export const INTERNAL_ERROR = codeOfState('XX000');
+
 const otherFault = ({ code, text }: Refusal, at: string): Fault | undefined =>
   isSqlState(code)
     ? {
-        code: `POSTGRES_${code}`,
+        code: codeOfState(code),
         kind: 'retryable',
         message: `${at} answered: ${text} (SQLSTATE ${code})`,
         hint: "look this SQLSTATE up in the server's log",

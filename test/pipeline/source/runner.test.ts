@@ -22,11 +22,14 @@ const POLICY = { initialBackoffMs: 2, multiplier: 3, maxBackoffMs: 1000, jitter:
 /** Its states can be seen between two connections. */
 const UNHURRIED = { initialBackoffMs: 400, multiplier: 2, maxBackoffMs: 5000, jitter: 0 };
 
-async function startSource(reconnect: typeof POLICY): Promise<void> {
+async function startSource(
+  reconnect: typeof POLICY,
+  others: Parameters<typeof databaseSettings>[1] = {},
+): Promise<void> {
   server = await startFakePostgres({ walEnd: 1000n });
   directory = createSourceDirectory();
   source = startTestSource(
-    databaseSettings(fakeDatabase(server), { publication: { refreshIntervalMs: 0 }, reconnect }),
+    databaseSettings(fakeDatabase(server), { publication: { refreshIntervalMs: 0 }, reconnect, ...others }),
     directory,
   );
   source.ended.catch(() => undefined);
@@ -137,4 +140,26 @@ test('a text that the server cannot convert is read as the database has it, for 
     false,
     true,
   ]);
+});
+
+test('where the server meets an error of its own while transactions are in progress, they are read once they are committed', async () => {
+  await stopSource();
+  await startSource(POLICY, { slot: { streaming: { maxSpooledBytes: 1_000_000 } } });
+  await breakIn(1, 400n, '57P01');
+  await breakIn(2, 400n, 'XX000');
+  await breakIn(3, 400n, '57P01');
+  const fourth = await server.stream(4);
+  const transaction = { commitLsn: 500n, rows: 1 };
+  const columns = [{ name: 'id', type: INT4, identity: true }];
+  fourth.send(
+    begin(transaction),
+    relationMessage({ id: 1, schema: 'public', table: 'items', identity: 'd', columns }),
+    insertMessage(1, ['1']),
+    commit(transaction),
+  );
+  await waitFor(() => source.status().transactions === 1, 'the transaction');
+  fourth.fail('57P01', 'geht');
+  await server.stream(5);
+  const began = server.asked.filter((asked) => asked.startsWith('START_REPLICATION'));
+  expect(began.map((asked) => asked.includes(`streaming 'on'`))).toEqual([true, true, false, false, true]);
 });
