@@ -275,3 +275,19 @@ test('requests to routes of tables, and to those that are down, are none of the 
   expect(h.endpoint.batches).toHaveLength(40 + 40 + MAX_PARTIAL);
   await h.dispatcher.stop(0);
 });
+
+test('many probes that hang hold back no other', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 100; i++) {
+    h.send(`down${i}`);
+    const { health } = h.delivery.routes.queueByRow(`down${i}`, BY) as RouteQueue<Pending>;
+    while (!health.isDown) {
+      const failed = { startedAt: health.rests, nowMs: -1000, chance: 0 };
+      health.fail(DOWN, h.delivery.settings.retry, failed);
+    }
+  }
+  h.send('up');
+  h.dispatcher.dispatch();
+  await waitFor(() => h.endpoint.batches.length === 101, 'all of them to be sent to');
+  await h.dispatcher.stop(0);
+});
