@@ -68,7 +68,7 @@ export class Unsettled {
       this.#last = message;
     }
     this.room.enter(message);
-    if (this.room.isSparse) this.#gather();
+    if (this.room.isSparse()) this.#gather();
     this.room.enterRoute(message.routeQueue);
     if (isBarrier(message)) message.plan.barriers.enterBarrier(message);
     else message.stretch = message.plan.barriers.enterRow(message);
