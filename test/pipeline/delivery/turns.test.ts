@@ -27,7 +27,10 @@ const BY: RouteByRow = {
   open: (id) => routeTo(id, { batchCount: 10, batchBytes: 100_000, lanesPerRoute: 4 }),
 };
 
-function harness(options: EndpointOptions & { readonly maxBuffered?: number } = {}) {
+function harness(
+  options: EndpointOptions & { readonly maxBuffered?: number; readonly by?: RouteByRow } = {},
+) {
+  const { by = BY } = options;
   const delivery = createDelivery({ maxBuffered: options.maxBuffered, maxParked: 100_000 });
   const endpoint = new Endpoint(options);
   const clock = { ms: 0 };
@@ -37,13 +40,15 @@ function harness(options: EndpointOptions & { readonly maxBuffered?: number } = 
     message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
     delivery.unsettled.enter(message);
   };
+  const queueOf = (id: string): RouteQueue<Pending> => delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
   return {
     delivery,
     endpoint,
     clock,
     dispatcher,
+    queueOf,
     send: (route: string, count = 1) => {
-      for (let i = 0; i < count; i++) rendered(delivery.routes.queueByRow(route, BY) as RouteQueue<Pending>);
+      for (let i = 0; i < count; i++) rendered(queueOf(route));
     },
     sizes: () => endpoint.batches.map((batch) => batch.length),
   };
@@ -289,5 +294,18 @@ test('many probes that hang hold back no other', async () => {
   h.send('up');
   h.dispatcher.dispatch();
   await waitFor(() => h.endpoint.batches.length === 101, 'all of them to be sent to');
+  await h.dispatcher.stop(0);
+});
+
+test('of more routes that are full than there are lanes for, each has its turn', async () => {
+  const limits = { batchCount: 10, batchBytes: 100_000, lanesAtFirst: 2, lanesPerRoute: 4 };
+  const h = harness({ hold: true, by: { ...BY, open: (id) => routeTo(id, limits) } });
+  for (let i = 0; i < MAX_LANES / 2; i++) h.send(`busy${i}`, 40);
+  h.send('late', 40);
+  h.dispatcher.dispatch();
+  expect(h.endpoint.batches).toHaveLength(MAX_LANES);
+  h.endpoint.held.shift()!();
+  await waitFor(() => h.endpoint.batches.length > MAX_LANES, 'the next request');
+  expect(h.queueOf('late').lanesInUse).toBe(1);
   await h.dispatcher.stop(0);
 });
