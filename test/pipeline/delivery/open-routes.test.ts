@@ -230,6 +230,10 @@ test('what has no route becomes a dead letter, whether a place is free or not', 
   h.dispatcher.dispatch();
   expect(h.dead).toHaveLength(3);
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
+  // That it is done with makes no place for another.
+  h.add('other');
+  h.sendAll();
+  expect([h.routes.open.count, h.queueOf('other').isOpen]).toEqual([MAX_OPEN_ROUTES, false]);
   await h.dispatcher.stop(0);
 });
 
@@ -480,5 +484,6 @@ test.each([
   await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
   for (let i = 0; i < 100; i++) h.add(`other${i}`);
   await h.goOnUntil(() => h.endpoint.accepted.length === 100, 'the others');
+  expect(h.routes.open.count).toBeLessThanOrEqual(MAX_OPEN_ROUTES);
   await h.dispatcher.stop(0);
 });

@@ -285,7 +285,7 @@ test('many probes that hang hold back no other', async () => {
   const h = harness({ hold: true });
   for (let i = 0; i < 100; i++) {
     h.send(`down${i}`);
-    const { health } = h.delivery.routes.queueByRow(`down${i}`, BY) as RouteQueue<Pending>;
+    const { health } = h.queueOf(`down${i}`);
     while (!health.isDown) {
       const failed = { startedAt: health.rests, nowMs: -1000, chance: 0 };
       health.fail(DOWN, h.delivery.settings.retry, failed);
@@ -294,6 +294,7 @@ test('many probes that hang hold back no other', async () => {
   h.send('up');
   h.dispatcher.dispatch();
   await waitFor(() => h.endpoint.batches.length === 101, 'all of them to be sent to');
+  expect(h.queueOf('up').inFlight).toBe(1);
   await h.dispatcher.stop(0);
 });
 
@@ -308,4 +309,62 @@ test('of more routes that are full than there are lanes for, each has its turn',
   await waitFor(() => h.endpoint.batches.length > MAX_LANES, 'the next request');
   expect(h.queueOf('late').lanesInUse).toBe(1);
   await h.dispatcher.stop(0);
+});
+
+/** One that is down until then, with ten messages, and has no turn. */
+function resting(retryAfterMs: number) {
+  const h = harness();
+  h.send('down', 10);
+  const down = h.queueOf('down');
+  const { health } = down;
+  health.fail({ ...DOWN, throttled: true, retryAfterMs }, h.delivery.settings.retry, {
+    startedAt: 0,
+    nowMs: 0,
+    chance: 0,
+  });
+  const { turns } = h.delivery.routes;
+  expect([...turns.full(0), ...turns.waiting(0)]).toEqual([]);
+  return { ...h, turns, down };
+}
+
+test('one that is down has no turn before it is to be probed, and then both turns again', () => {
+  const { turns, down } = resting(1000);
+  expect(turns.wakeAtMs).toBe(1000);
+  turns.wakeDue(999);
+  expect([...turns.full(999), ...turns.waiting(999)]).toEqual([]);
+  turns.wakeDue(1000);
+  expect([...turns.full(1000)]).toEqual([down]);
+  expect([...turns.waiting(1000)]).toEqual([down]);
+  // Nobody looks again for one that does not rest.
+  expect(turns.wakeAtMs).toBe(Infinity);
+});
+
+test('those that are to be probed one after the other are looked for some at a time', () => {
+  const { turns } = resting(1);
+  expect(turns.wakeAtMs).toBeGreaterThan(10);
+  expect(turns.wakeAtMs).toBeLessThan(100);
+});
+
+test('one that is down has no turn among those of rows any more once a table names it', () => {
+  const { turns, down, delivery } = resting(1000);
+  delivery.routes.queue(down.route);
+  turns.wakeDue(1000);
+  expect([...turns.full(1000), ...turns.waiting(1000)]).toEqual([]);
+});
+
+test('one that is down is probed when its time has come, also where nothing else happens', async () => {
+  const delivery = createDelivery({
+    retry: { initialBackoffMs: 100, multiplier: 1, maxBackoffMs: 100, jitter: 0 },
+  });
+  const endpoint = new Endpoint({ answer: (_, attempt) => (attempt <= 6 ? DOWN : 'delivered') });
+  const render = (of: Pending): void => of.rendered(delivery.unsettled.arenas.enter(), 0, 0);
+  const dispatcher = createDispatcher(delivery, endpoint, { prepare: (list) => list.forEach(render) });
+  const routeQueue = delivery.routes.queueByRow('down', BY) as RouteQueue<Pending>;
+  const message = pendingMessage(delivery, { routeQueue });
+  render(message);
+  delivery.unsettled.enter(message);
+  dispatcher.dispatch();
+  await waitFor(() => endpoint.accepted.length === 1, 'it to be sent', 20_000);
+  expect(delivery.routes.turns.wakeAtMs).toBe(Infinity);
+  await dispatcher.stop(0);
 });
