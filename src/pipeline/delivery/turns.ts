@@ -8,7 +8,7 @@ const MIN_REST_MS = 20;
 
 /** Is it down, with something to be sent that nobody may send now? */
 const isToRest = (queue: RouteQueue<Pending>, nowMs: number): boolean =>
-  queue.isDown && queue.ready.length > 0 && queue.lanesInUse === 0 && nowMs < queue.health.retryAtMs;
+  queue.isDown && queue.ready.length > 0 && nowMs < queue.health.retryAtMs;
 
 export class Turns {
   /** A cap on the messages of one request. */

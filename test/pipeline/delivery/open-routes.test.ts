@@ -218,6 +218,7 @@ test('places of routes of which everything was given up are free at once', async
   expect(h.endpoint.accepted).toEqual([]);
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
   h.dispatcher.discardBelow(h.nextOffset() - 1);
+  expect(h.routes.open.hasPlace(h.clock.ms)).toBe(true);
   await waitFor(() => h.endpoint.accepted.length === 1, 'the other one');
   for (let i = 0; i < 300; i++) h.add(`new${i}`);
   await h.goOnUntil(() => h.endpoint.accepted.length === 301, 'new ones');
@@ -444,7 +445,8 @@ test('what waited for a place and was given up waits no longer', async () => {
   await h.dispatcher.stop(0);
 });
 
-test('one that was idle is not closed when something has come for it that waits for its pace', async () => {
+/** As many are open as may be; one was idle when something came for it that waits for its pace, and another one has no place. */
+async function idleThenPaced() {
   let isThrottled = true;
   const throttled = { ...DOWN, code: 'THROTTLED', throttled: true } as const;
   const h = harness({ answer: ({ route }) => (isThrottled && route === 'slow' ? throttled : 'delivered') });
@@ -461,12 +463,36 @@ test('one that was idle is not closed when something has come for it that waits 
   expect([slow.mayStart(h.clock.ms), slow.pace.isNeeded(h.clock.ms)]).toEqual([false, true]);
   for (let i = 1; i < MAX_OPEN_ROUTES; i++) h.routes.open.use(h.queueOf(`r${i}`));
   h.add('other');
+  const openOf = (...ids: readonly string[]): boolean[] => ids.map((id) => h.queueOf(id).isOpen);
+  return { ...h, slow, openOf };
+}
+
+test('one that was idle is not closed when something has come for it that waits for its pace', async () => {
+  const h = await idleThenPaced();
   h.dispatcher.dispatch();
-  expect([h.routes.open.count, slow.isOpen, h.queueOf('other').isOpen]).toEqual([
-    MAX_OPEN_ROUTES,
-    true,
-    false,
-  ]);
+  expect(h.routes.open.count).toBe(MAX_OPEN_ROUTES);
+  expect(h.openOf('slow', 'other')).toEqual([true, false]);
+  await h.dispatcher.stop(0);
+});
+
+test('nor is it closed in the place of one that has become idle since', async () => {
+  const h = await idleThenPaced();
+  h.routes.open.leave(h.queueOf('r1'), h.clock.ms);
+  h.dispatcher.dispatch();
+  expect(h.routes.open.count).toBe(MAX_OPEN_ROUTES);
+  expect(h.openOf('slow', 'r1', 'other')).toEqual([true, false, true]);
+  await h.dispatcher.stop(0);
+});
+
+test('its place is free once what has come for it became dead letters unsent', async () => {
+  const h = await idleThenPaced();
+  h.dispatcher.dispatch();
+  for (const message of h.slow.ready.all()) message.lacksPayload = true;
+  h.clock.ms = h.slow.pace.nextMs;
+  h.dispatcher.dispatch();
+  expect(h.dead).toHaveLength(10);
+  await waitFor(() => h.queueOf('other').isOpen, 'the other one to be sent to');
+  expect(h.openOf('slow')).toEqual([false]);
   await h.dispatcher.stop(0);
 });
 
