@@ -499,17 +499,20 @@ test('its place is free once what has come for it became dead letters unsent', a
 test.each([
   ['until when they rest', { retryAfterMs: 3_600_000 }],
   ['nothing, for long', {}],
-])('thousands that are throttled and down, and say %s, take no place between their probes', async (_, says) => {
-  const throttled = { ...DOWN, code: 'THROTTLED', throttled: true, ...says } as const;
-  const h = harness({
-    hold: false,
-    backoffMs: 600_000,
-    answer: ({ route }) => (route.startsWith('slow') ? throttled : 'delivered'),
-  });
-  for (let i = 0; i < 2 * MAX_OPEN_ROUTES; i++) h.add(`slow${i}`);
-  await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
-  for (let i = 0; i < 100; i++) h.add(`other${i}`);
-  await h.goOnUntil(() => h.endpoint.accepted.length === 100, 'the others');
-  expect(h.routes.open.count).toBeLessThanOrEqual(MAX_OPEN_ROUTES);
-  await h.dispatcher.stop(0);
-});
+])(
+  'thousands that are throttled and down, and say %s, take no place between their probes',
+  async (_, says) => {
+    const throttled = { ...DOWN, code: 'THROTTLED', throttled: true, ...says } as const;
+    const h = harness({
+      hold: false,
+      backoffMs: 600_000,
+      answer: ({ route }) => (route.startsWith('slow') ? throttled : 'delivered'),
+    });
+    for (let i = 0; i < 2 * MAX_OPEN_ROUTES; i++) h.add(`slow${i}`);
+    await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
+    for (let i = 0; i < 100; i++) h.add(`other${i}`);
+    await h.goOnUntil(() => h.endpoint.accepted.length === 100, 'the others');
+    expect(h.routes.open.count).toBeLessThanOrEqual(MAX_OPEN_ROUTES);
+    await h.dispatcher.stop(0);
+  },
+);

@@ -40,7 +40,8 @@ function harness(
     message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
     delivery.unsettled.enter(message);
   };
-  const queueOf = (id: string): RouteQueue<Pending> => delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
+  const queueOf = (id: string): RouteQueue<Pending> =>
+    delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
   return {
     delivery,
     endpoint,
