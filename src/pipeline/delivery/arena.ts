@@ -20,12 +20,14 @@ export class Arena {
   readonly writer: ByteWriter = buffers.take();
   /** Messages that lie here. */
   live = 0;
+  /** As it was counted when the next one began: a huge message makes it grow. */
+  countedBytes = 0;
 }
 
 export class Arenas {
   #current = new Arena();
-  /** Those in use, the current one among them. */
-  #count = 1;
+  /** Of those in use, without the current one. */
+  #bytes = 0;
 
   /** The arena that the next message is written to; it counts as one of its messages. */
   enter(): Arena {
@@ -38,20 +40,22 @@ export class Arenas {
   leave(arena: Arena): void {
     arena.live--;
     if (arena.live > 0 || arena === this.#current) return;
-    this.#count--;
+    this.#bytes -= arena.countedBytes;
     buffers.giveBack(arena.writer);
   }
 
   /** Bytes of memory, whatever lies in them. */
   get bytes(): number {
-    return this.#count * BUFFER_BYTES;
+    return this.#bytes + this.#current.writer.buffer.length;
   }
 
   #next(): void {
-    if (this.#current.live === 0) this.#current.writer.reset();
+    const last = this.#current;
+    if (last.live === 0) buffers.giveBack(last.writer);
     else {
-      this.#current = new Arena();
-      this.#count++;
+      last.countedBytes = last.writer.buffer.length;
+      this.#bytes += last.countedBytes;
     }
+    this.#current = new Arena();
   }
 }

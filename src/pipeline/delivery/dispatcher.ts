@@ -144,7 +144,8 @@ export class Dispatcher {
       if (this.#sendNext(queue, now)) free--;
       look(queue);
     }
-    if (free <= 0) probeAt = Math.min(probeAt, this.#partial.expiresMs ?? Infinity);
+    // Probes have their turns among the others, but are not counted: where they took all, the next look follows at once.
+    if (free <= 0) probeAt = Math.min(probeAt, this.#partial.expiresMs ?? now);
     probeAt = Math.min(probeAt, routes.turns.wakeAtMs);
     clearTimeout(this.#routeTimer);
     if (probeAt !== Infinity && !this.#stopping) {

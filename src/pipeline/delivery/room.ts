@@ -58,7 +58,7 @@ export class Room {
   /** Where the rendered ones lie. */
   readonly arenas = new Arenas();
   #bytes = 0;
-  /** Not before the arenas take so much. */
+  /** Not before the arenas take so much: twice what they have taken at least since it was looked at last. */
   #sparseAbove = 0;
   /** Rendered messages. */
   buffered = 0;
@@ -102,7 +102,8 @@ export class Room {
   }
 
   /** Do arenas take far more than the messages in them? A few small ones of each have stayed, while others came and went. */
-  get isSparse(): boolean {
+  isSparse(): boolean {
+    this.#sparseAbove = Math.min(this.#sparseAbove, 2 * this.arenas.bytes);
     return this.arenas.bytes > Math.max(this.#bytes * SPARSE + SPARSE_BYTES, this.#sparseAbove);
   }
 

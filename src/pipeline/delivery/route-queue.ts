@@ -142,7 +142,8 @@ export class RouteQueue<Message> {
     if (this.lanesInUse > 0) return false;
     if (this.unsettled === 0) return true;
     if (this.heldRequests > 0) return false;
-    return this.ready.length === 0 || !this.pace.isNeeded(nowMs);
+    // One that is down is probed whatever its pace, and rests for an hour perhaps.
+    return this.ready.length === 0 || this.isDown || !this.pace.isNeeded(nowMs);
   }
 
   /** Of an open route, like those that follow. */

@@ -8,7 +8,7 @@ const MIN_REST_MS = 20;
 
 /** Is it down, with something to be sent that nobody may send now? */
 const isToRest = (queue: RouteQueue<Pending>, nowMs: number): boolean =>
-  queue.isDown && queue.ready.length > 0 && queue.lanesInUse === 0 && nowMs < queue.health.retryAtMs;
+  queue.isDown && queue.ready.length > 0 && nowMs < queue.health.retryAtMs;
 
 export class Turns {
   /** A cap on the messages of one request. */
@@ -104,14 +104,19 @@ export class Turns {
     this.#wakeAtMs = Math.min(this.#wakeAtMs, Math.max(health.retryAtMs, nowMs + MIN_REST_MS));
   }
 
+  /** What was sent to goes behind the others: as many as have all the lanes would keep them. */
   *full(nowMs: number): Generator<RouteQueue<Pending>> {
     for (const queue of this.#full) {
       if (isToRest(queue, nowMs)) {
         this.#rest(queue, nowMs);
         continue;
       }
+      const had = queue.ready.length;
       if (this.isFull(queue)) yield queue;
-      if (!this.isFull(queue)) this.#full.delete(queue);
+      const isFull = this.isFull(queue);
+      if (isFull && queue.ready.length === had) continue;
+      this.#full.delete(queue);
+      if (isFull) this.#full.add(queue);
     }
   }
 

@@ -42,17 +42,20 @@ export class Unsettled {
     route: RouteQueue<Pending>,
   ): boolean {
     if (barriers.isClosed || (route.isDown && this.room.hasEnoughOfDownRoutes)) return true;
-    return group !== undefined && this.isHeldBack(group);
+    return group !== undefined && this.#isHeldBack(group, route);
   }
 
   /** Is this group so long, or held back, that of what joins it only log offsets are to be kept? */
-  isHeldBack(group: string): boolean {
+  #isHeldBack(group: string, route: RouteQueue<Pending>): boolean {
     const queue = this.#groups.get(group);
     if (queue === undefined) return false;
+    const last = queue.last?.message;
     return (
       queue.length >= MAX_GROUP_IN_MEMORY ||
       (queue.first !== undefined && queue.first.message.attempts > 0) ||
-      queue.last?.message.isParked === true
+      last?.isParked === true ||
+      // What waits for another route that is down counts as this one's, which is up.
+      (last !== undefined && last.routeQueue !== route && last.routeQueue.isDown)
     );
   }
 
@@ -65,7 +68,7 @@ export class Unsettled {
       this.#last = message;
     }
     this.room.enter(message);
-    if (this.room.isSparse) this.#gather();
+    if (this.room.isSparse()) this.#gather();
     this.room.enterRoute(message.routeQueue);
     if (isBarrier(message)) message.plan.barriers.enterBarrier(message);
     else message.stretch = message.plan.barriers.enterRow(message);
@@ -102,6 +105,7 @@ export class Unsettled {
   /** A route went down: of what it has in memory the oldest stays there, as far as there is room for such routes. */
   parkDown(route: RouteQueue<Pending>): void {
     const { room } = this;
+    for (const message of route.ready.all()) this.parkFollowers(message, route);
     if (!room.hasEnoughOfDownRoutes) return;
     const rendered = this.#renderedOf(route);
     while (room.hasEnoughOfDownRoutes && rendered.length > 0) room.park(rendered.pop()!);
@@ -119,18 +123,19 @@ export class Unsettled {
   /** A probe failed: what was rendered for it does not stay, where such routes have enough in memory already. */
   parkProbe(batch: readonly Pending[]): void {
     for (const message of batch) {
-      if (!this.room.hasEnoughOfDownRoutes) return;
-      if (!message.isParked && message.state !== 'sending' && message.state !== 'settled')
-        this.room.park(message);
+      if (message.state === 'sending' || message.state === 'settled') continue;
+      this.parkFollowers(message, message.routeQueue);
+      if (this.room.hasEnoughOfDownRoutes && !message.isParked) this.room.park(message);
     }
   }
 
-  /** Drops the payloads of those that wait behind this message in its groups. */
-  parkFollowers(message: Pending): void {
+  /** Drops the payloads of those that wait behind this message in its groups, but for those of one route. */
+  parkFollowers(message: Pending, but?: RouteQueue<Pending>): void {
     for (const link of [message.links, message.secondLink]) {
       for (let next = link?.next; next !== undefined; next = next.next) {
         const follower = next.message;
-        if (follower.state === 'waiting' && !follower.isParked) this.room.park(follower);
+        if (follower.state === 'waiting' && !follower.isParked && follower.routeQueue !== but)
+          this.room.park(follower);
       }
     }
   }

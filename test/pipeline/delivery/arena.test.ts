@@ -1,6 +1,7 @@
 // Arenas of several sinks of a thread, which take each other's: nobody writes over what somebody has still to send.
 import { expect, test } from 'vitest';
 import { Arenas, type Arena } from '../../../src/pipeline/delivery/arena.ts';
+import type { Pending } from '../../../src/pipeline/delivery/pending.ts';
 import { bodyOf } from '../../support/messages.ts';
 import { createDelivery, Messages } from '../../support/dispatcher.ts';
 
@@ -74,4 +75,44 @@ test('what a request may be reading stays where it is', () => {
   expect(stay[0]!.buffer === buffer).toBe(false);
   expect(sent.buffer === buffer).toBe(true);
   expect(bodyOf(sent)).toBe('in a request');
+});
+
+test('what a huge message has made an arena grow to is counted, and goes with the message', () => {
+  const arenas = new Arenas();
+  const small = arenas.enter();
+  small.writer.latin1('stays');
+  const huge = fill(arenas, 'a'.repeat(16));
+  expect(huge === small).toBe(true);
+  fill(arenas, 'b');
+  expect(arenas.bytes).toBeGreaterThan(16 * FULL_BYTES);
+  arenas.leave(huge);
+  arenas.leave(small);
+  expect(arenas.bytes).toBeLessThan(4 * FULL_BYTES);
+  arenas.leave(fill(arenas, 'c'.repeat(16)));
+  fill(arenas, 'd');
+  expect(arenas.bytes).toBeLessThan(4 * FULL_BYTES);
+});
+
+test('what requests have held in arenas once does not let others be held later', () => {
+  const delivery = createDelivery({ maxBuffered: undefined });
+  const { unsettled } = delivery;
+  const messages = new Messages(delivery);
+  const settle = (message: Pending): void => {
+    message.become('settled');
+    unsettled.leave(message);
+  };
+  const large = 'x'.repeat(300_000);
+  const sending = Array.from({ length: 300 }, (_, i) => {
+    const message = messages.add({ body: `in a request ${i}`, group: `sent ${i}` });
+    message.become('sending');
+    settle(messages.add({ body: large, group: `going ${i}` }));
+    return message;
+  });
+  const held = unsettled.arenas.bytes;
+  sending.forEach(settle);
+  for (let i = 0; i < 300; i++) {
+    messages.add({ body: `stays ${i}`, group: `g${i}` });
+    settle(messages.add({ body: large, group: 'going' }));
+    expect(unsettled.arenas.bytes).toBeLessThan(held / 2);
+  }
 });

@@ -218,6 +218,7 @@ test('places of routes of which everything was given up are free at once', async
   expect(h.endpoint.accepted).toEqual([]);
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBeGreaterThan(4);
   h.dispatcher.discardBelow(h.nextOffset() - 1);
+  expect(h.routes.open.hasPlace(h.clock.ms)).toBe(true);
   await waitFor(() => h.endpoint.accepted.length === 1, 'the other one');
   for (let i = 0; i < 300; i++) h.add(`new${i}`);
   await h.goOnUntil(() => h.endpoint.accepted.length === 301, 'new ones');
@@ -230,6 +231,10 @@ test('what has no route becomes a dead letter, whether a place is free or not', 
   h.dispatcher.dispatch();
   expect(h.dead).toHaveLength(3);
   expect(h.routes.open.fullForMs(h.clock.ms + 5)).toBe(0);
+  // That it is done with makes no place for another.
+  h.add('other');
+  h.sendAll();
+  expect([h.routes.open.count, h.queueOf('other').isOpen]).toEqual([MAX_OPEN_ROUTES, false]);
   await h.dispatcher.stop(0);
 });
 
@@ -440,7 +445,8 @@ test('what waited for a place and was given up waits no longer', async () => {
   await h.dispatcher.stop(0);
 });
 
-test('one that was idle is not closed when something has come for it that waits for its pace', async () => {
+/** As many are open as may be; one was idle when something came for it that waits for its pace, and another one has no place. */
+async function idleThenPaced() {
   let isThrottled = true;
   const throttled = { ...DOWN, code: 'THROTTLED', throttled: true } as const;
   const h = harness({ answer: ({ route }) => (isThrottled && route === 'slow' ? throttled : 'delivered') });
@@ -457,11 +463,56 @@ test('one that was idle is not closed when something has come for it that waits 
   expect([slow.mayStart(h.clock.ms), slow.pace.isNeeded(h.clock.ms)]).toEqual([false, true]);
   for (let i = 1; i < MAX_OPEN_ROUTES; i++) h.routes.open.use(h.queueOf(`r${i}`));
   h.add('other');
+  const openOf = (...ids: readonly string[]): boolean[] => ids.map((id) => h.queueOf(id).isOpen);
+  return { ...h, slow, openOf };
+}
+
+test('one that was idle is not closed when something has come for it that waits for its pace', async () => {
+  const h = await idleThenPaced();
   h.dispatcher.dispatch();
-  expect([h.routes.open.count, slow.isOpen, h.queueOf('other').isOpen]).toEqual([
-    MAX_OPEN_ROUTES,
-    true,
-    false,
-  ]);
+  expect(h.routes.open.count).toBe(MAX_OPEN_ROUTES);
+  expect(h.openOf('slow', 'other')).toEqual([true, false]);
   await h.dispatcher.stop(0);
 });
+
+test('nor is it closed in the place of one that has become idle since', async () => {
+  const h = await idleThenPaced();
+  h.routes.open.leave(h.queueOf('r1'), h.clock.ms);
+  h.dispatcher.dispatch();
+  expect(h.routes.open.count).toBe(MAX_OPEN_ROUTES);
+  expect(h.openOf('slow', 'r1', 'other')).toEqual([true, false, true]);
+  await h.dispatcher.stop(0);
+});
+
+test('its place is free once what has come for it became dead letters unsent', async () => {
+  const h = await idleThenPaced();
+  h.dispatcher.dispatch();
+  for (const message of h.slow.ready.all()) message.lacksPayload = true;
+  h.clock.ms = h.slow.pace.nextMs;
+  h.dispatcher.dispatch();
+  expect(h.dead).toHaveLength(10);
+  await waitFor(() => h.queueOf('other').isOpen, 'the other one to be sent to');
+  expect(h.openOf('slow')).toEqual([false]);
+  await h.dispatcher.stop(0);
+});
+
+test.each([
+  ['until when they rest', { retryAfterMs: 3_600_000 }],
+  ['nothing, for long', {}],
+])(
+  'thousands that are throttled and down, and say %s, take no place between their probes',
+  async (_, says) => {
+    const throttled = { ...DOWN, code: 'THROTTLED', throttled: true, ...says } as const;
+    const h = harness({
+      hold: false,
+      backoffMs: 600_000,
+      answer: ({ route }) => (route.startsWith('slow') ? throttled : 'delivered'),
+    });
+    for (let i = 0; i < 2 * MAX_OPEN_ROUTES; i++) h.add(`slow${i}`);
+    await h.goOnUntil(() => [...h.routes.all()].every(({ isDown }) => isDown), 'all to be down');
+    for (let i = 0; i < 100; i++) h.add(`other${i}`);
+    await h.goOnUntil(() => h.endpoint.accepted.length === 100, 'the others');
+    expect(h.routes.open.count).toBeLessThanOrEqual(MAX_OPEN_ROUTES);
+    await h.dispatcher.stop(0);
+  },
+);

@@ -2,7 +2,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Room } from '../../../src/pipeline/delivery/room.ts';
-import { createDelivery, createDispatcher, DOWN, Messages } from '../../support/dispatcher.ts';
+import {
+  createDelivery,
+  createDispatcher,
+  dispatcherHarness,
+  DOWN,
+  Messages,
+  routeTo,
+} from '../../support/dispatcher.ts';
 import { waitFor } from '../../support/wait.ts';
 
 async function full() {
@@ -126,3 +133,32 @@ test('there is room for what waits after a failed request, and for what waits fo
   expect(room.held).toBe(0);
   await dispatcher.stop(0);
 });
+
+test.each(['before', 'after'])(
+  'what follows messages of a route that is down, at another route, takes no room of the others: read %s it went down',
+  async (when) => {
+    const [down, up] = [routeTo('down', { lanesPerRoute: 20 }), routeTo('up')];
+    const h = dispatcherHarness({
+      settings: {
+        maxBuffered: undefined,
+        maxParked: 100_000,
+        retry: { initialBackoffMs: 600_000, multiplier: 1, maxBackoffMs: 600_000, jitter: 0 },
+      },
+      answer: ({ route }) => (route === 'down' ? DOWN : 'delivered'),
+    });
+    const goDown = async (): Promise<void> => {
+      for (let i = 0; i < 50; i++) h.add({ group: `first ${i}`, route: down });
+      h.dispatcher.dispatch();
+      await waitFor(() => h.delivery.routes.queue(down).isDown, 'it to be down');
+    };
+    if (when === 'after') await goDown();
+    for (let i = 0; i < 200; i++) {
+      h.add({ group: `moves ${i}`, route: down });
+      for (let j = 0; j < 15; j++) h.add({ group: `moves ${i}`, route: up });
+    }
+    if (when === 'before') await goDown();
+    const { room } = h.delivery.unsettled;
+    expect([room.isFull(), room.hasRoomAgain()]).toEqual([false, true]);
+    await h.dispatcher.stop(0);
+  },
+);

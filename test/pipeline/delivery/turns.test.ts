@@ -27,7 +27,10 @@ const BY: RouteByRow = {
   open: (id) => routeTo(id, { batchCount: 10, batchBytes: 100_000, lanesPerRoute: 4 }),
 };
 
-function harness(options: EndpointOptions & { readonly maxBuffered?: number } = {}) {
+function harness(
+  options: EndpointOptions & { readonly maxBuffered?: number; readonly by?: RouteByRow } = {},
+) {
+  const { by = BY } = options;
   const delivery = createDelivery({ maxBuffered: options.maxBuffered, maxParked: 100_000 });
   const endpoint = new Endpoint(options);
   const clock = { ms: 0 };
@@ -37,13 +40,16 @@ function harness(options: EndpointOptions & { readonly maxBuffered?: number } = 
     message.rendered(delivery.unsettled.arenas.enter(), 0, 0);
     delivery.unsettled.enter(message);
   };
+  const queueOf = (id: string): RouteQueue<Pending> =>
+    delivery.routes.queueByRow(id, by) as RouteQueue<Pending>;
   return {
     delivery,
     endpoint,
     clock,
     dispatcher,
+    queueOf,
     send: (route: string, count = 1) => {
-      for (let i = 0; i < count; i++) rendered(delivery.routes.queueByRow(route, BY) as RouteQueue<Pending>);
+      for (let i = 0; i < count; i++) rendered(queueOf(route));
     },
     sizes: () => endpoint.batches.map((batch) => batch.length),
   };
@@ -274,4 +280,92 @@ test('requests to routes of tables, and to those that are down, are none of the 
   for (let look = 0; look < 10; look++) h.dispatcher.dispatch();
   expect(h.endpoint.batches).toHaveLength(40 + 40 + MAX_PARTIAL);
   await h.dispatcher.stop(0);
+});
+
+test('many probes that hang hold back no other', async () => {
+  const h = harness({ hold: true });
+  for (let i = 0; i < 100; i++) {
+    h.send(`down${i}`);
+    const { health } = h.queueOf(`down${i}`);
+    while (!health.isDown) {
+      const failed = { startedAt: health.rests, nowMs: -1000, chance: 0 };
+      health.fail(DOWN, h.delivery.settings.retry, failed);
+    }
+  }
+  h.send('up');
+  h.dispatcher.dispatch();
+  await waitFor(() => h.endpoint.batches.length === 101, 'all of them to be sent to');
+  expect(h.queueOf('up').inFlight).toBe(1);
+  await h.dispatcher.stop(0);
+});
+
+test('of more routes that are full than there are lanes for, each has its turn', async () => {
+  const limits = { batchCount: 10, batchBytes: 100_000, lanesAtFirst: 2, lanesPerRoute: 4 };
+  const h = harness({ hold: true, by: { ...BY, open: (id) => routeTo(id, limits) } });
+  for (let i = 0; i < MAX_LANES / 2; i++) h.send(`busy${i}`, 40);
+  h.send('late', 40);
+  h.dispatcher.dispatch();
+  expect(h.endpoint.batches).toHaveLength(MAX_LANES);
+  h.endpoint.held.shift()!();
+  await waitFor(() => h.endpoint.batches.length > MAX_LANES, 'the next request');
+  expect(h.queueOf('late').lanesInUse).toBe(1);
+  await h.dispatcher.stop(0);
+});
+
+/** One that is down until then, with ten messages, and has no turn. */
+function resting(retryAfterMs: number) {
+  const h = harness();
+  h.send('down', 10);
+  const down = h.queueOf('down');
+  const { health } = down;
+  health.fail({ ...DOWN, throttled: true, retryAfterMs }, h.delivery.settings.retry, {
+    startedAt: 0,
+    nowMs: 0,
+    chance: 0,
+  });
+  const { turns } = h.delivery.routes;
+  expect([...turns.full(0), ...turns.waiting(0)]).toEqual([]);
+  return { ...h, turns, down };
+}
+
+test('one that is down has no turn before it is to be probed, and then both turns again', () => {
+  const { turns, down } = resting(1000);
+  expect(turns.wakeAtMs).toBe(1000);
+  turns.wakeDue(999);
+  expect([...turns.full(999), ...turns.waiting(999)]).toEqual([]);
+  turns.wakeDue(1000);
+  expect([...turns.full(1000)]).toEqual([down]);
+  expect([...turns.waiting(1000)]).toEqual([down]);
+  // Nobody looks again for one that does not rest.
+  expect(turns.wakeAtMs).toBe(Infinity);
+});
+
+test('those that are to be probed one after the other are looked for some at a time', () => {
+  const { turns } = resting(1);
+  expect(turns.wakeAtMs).toBeGreaterThan(10);
+  expect(turns.wakeAtMs).toBeLessThan(100);
+});
+
+test('one that is down has no turn among those of rows any more once a table names it', () => {
+  const { turns, down, delivery } = resting(1000);
+  delivery.routes.queue(down.route);
+  turns.wakeDue(1000);
+  expect([...turns.full(1000), ...turns.waiting(1000)]).toEqual([]);
+});
+
+test('one that is down is probed when its time has come, also where nothing else happens', async () => {
+  const delivery = createDelivery({
+    retry: { initialBackoffMs: 100, multiplier: 1, maxBackoffMs: 100, jitter: 0 },
+  });
+  const endpoint = new Endpoint({ answer: (_, attempt) => (attempt <= 6 ? DOWN : 'delivered') });
+  const render = (of: Pending): void => of.rendered(delivery.unsettled.arenas.enter(), 0, 0);
+  const dispatcher = createDispatcher(delivery, endpoint, { prepare: (list) => list.forEach(render) });
+  const routeQueue = delivery.routes.queueByRow('down', BY) as RouteQueue<Pending>;
+  const message = pendingMessage(delivery, { routeQueue });
+  render(message);
+  delivery.unsettled.enter(message);
+  dispatcher.dispatch();
+  await waitFor(() => endpoint.accepted.length === 1, 'it to be sent', 20_000);
+  expect(delivery.routes.turns.wakeAtMs).toBe(Infinity);
+  await dispatcher.stop(0);
 });
