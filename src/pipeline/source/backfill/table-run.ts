@@ -212,7 +212,12 @@ async function makeUpFor(table: BackfillTable, state: Progressing, ports: TableP
   const { opened, signals, updatesAreTold } = ports;
   const moved = await movedUnwatched(
     { directory: opened.directory, signals },
-    { relationId: table.relation.id, key: table.key.map(({ name }) => name), updatesAreTold },
+    {
+      relationId: table.relation.id,
+      key: table.key.map(({ name }) => name),
+      updatesAreTold,
+      partings: opened.log.partings,
+    },
     { offset: watchedTo, end: opened.log.writtenEnd },
   );
   if (moved === undefined) {
