@@ -37,19 +37,21 @@ export async function reconcile(
     isKnown || open.length === 0 ? new Map() : await recallProgress({ directory, signals }, from);
   const end = log.writtenEnd;
   for (const { backfill, tables } of backfills) {
-    let isReadAgain = false;
-    for (const { table, progress } of tables) {
+    const steps = tables.map(({ table, progress }) => {
       const found = logged.get(progressKey(backfill.id, table))?.progress;
       const isAsked = !isKnown && !isOver(backfill.state);
       const next = isAsked ? believed(progress, found, { life: birth.life, isCut, end }) : progress;
       const back = withoutLost(next, partings);
-      if (back !== undefined) isReadAgain = true;
-      if (isAsked || back !== undefined) store.backfills.note(backfill.id, table, back ?? next);
+      return { table, back, isNoted: isAsked || back !== undefined, progress: back ?? next };
+    });
+    if (steps.some(({ back }) => back !== undefined)) {
+      const message = 'rows that it had read are of a history that is lost: they are read again';
+      logger.warn({ database: settings.name, backfill: backfill.id }, `backfill ${backfill.id}: ${message}`);
+      // Ahead of the notes: whoever is killed in between finds by these that they are of a history that is lost.
+      store.backfills.reopen(backfill.id, message);
     }
-    if (!isReadAgain) continue;
-    const message = 'rows that it had read are of a history that is lost: they are read again';
-    logger.warn({ database: settings.name, backfill: backfill.id }, `backfill ${backfill.id}: ${message}`);
-    store.backfills.reopen(backfill.id, message);
+    for (const { table, isNoted, progress } of steps)
+      if (isNoted) store.backfills.note(backfill.id, table, progress);
   }
 }
 
