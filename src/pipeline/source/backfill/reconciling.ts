@@ -1,5 +1,6 @@
 // What the store remembers of backfills, brought together with what the log holds of them, and with the history that it goes on in.
 import { isOver, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
+import { maxLsn, readLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { Logger } from 'pino';
 import type { LogSignals } from '../../../log/signals.ts';
 import type { SourceLog } from '../log.ts';
@@ -62,6 +63,17 @@ const begunOf = ({ tables = [] }: Backfill): readonly Begun[] =>
     const progress = placedIn(table);
     return progress === undefined ? [] : [{ table, progress }];
   });
+
+/** What was committed before this has been read, in this epoch, by some backfill that goes back where it is lost. */
+export function readUpTo(backfills: readonly Backfill[], epoch: number): Lsn {
+  const lasts = backfills
+    .filter(({ state }) => state !== 'cancelled')
+    .flatMap((backfill) => begunOf(backfill).map(({ progress }) => progress.cursor.last));
+  return lasts.reduce(
+    (most, last) => (last?.epoch === epoch ? maxLsn(most, readLsn(last.watermark)) : most),
+    ZERO_LSN,
+  );
+}
 
 /** `end`: of the log, which was looked through up to there. */
 function believed(
