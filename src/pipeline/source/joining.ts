@@ -7,6 +7,7 @@ import { shortHash } from '../../core/idempotency.ts';
 import type { Look } from '../../core/look.ts';
 import { formatLsn, maxLsn, minLsn, parseLsn, readLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import type { Primary } from '../../postgres/connection/hosts.ts';
+import { readUpTo } from './backfill/reconciling.ts';
 import { comparingOf, endPartsOf, isRenumbered, judgeBelonging } from './belonging.ts';
 import type { SaltedRange } from '../../store/renumbered.ts';
 import type { GapKeeper } from './gaps.ts';
@@ -67,6 +68,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     last: looks.last,
     skipTo,
     isFirstStart: gaps.isFirstStart,
+    readUpTo: readUpTo(ports.options.store.backfills.list(ports.options.settings.name), opened.epoch),
   });
   const { plan, told, certain } = belonging;
   const isAnother = isRenumbered(opened) || looks.isOfAnother(look);

@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import type { Look } from '../../core/look.ts';
-import { maxLsn, ZERO_LSN } from '../../core/lsn.ts';
+import { maxLsn, ZERO_LSN, type Lsn } from '../../core/lsn.ts';
 import { loggedBegins } from '../../log/begins.ts';
 import { standbyBehind } from '../../postgres/connection/standbys.ts';
 import type { Target } from '../../postgres/connection/target.ts';
@@ -26,6 +26,8 @@ export type RefutingFacts = {
   readonly look: Look;
   /** The last look at a server that was proved to be the log's. */
   readonly proved: Look | undefined;
+  /** Backfills have read what was committed before this, in the log's epoch: of that nothing need be in the log. */
+  readonly readUpTo: Lsn;
 };
 
 export type Unrefuted = {
@@ -38,7 +40,7 @@ export type Unrefuted = {
 
 /** Throws HISTORY_PARTED, STANDBY_BEHIND, and what `pg` throws. */
 export async function refute(facts: RefutingFacts): Promise<Unrefuted> {
-  const { opened, server, look, proved } = facts;
+  const { opened, server, look, proved, readUpTo } = facts;
   assertSameCluster(facts);
   const log = endOf(opened);
   assertReplayed(facts, log);
@@ -49,7 +51,8 @@ export async function refute(facts: RefutingFacts): Promise<Unrefuted> {
           {
             timeline: log.timeline,
             switches: switchesBefore(log.timeline, proved),
-            endLsn: log.lastEndLsn,
+            // A standby on the same timeline may have it still to replay.
+            endLsn: server.current === log.timeline ? log.lastEndLsn : maxLsn(log.lastEndLsn, readUpTo),
             flushed: log.flushed,
           },
           server,

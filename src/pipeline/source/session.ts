@@ -19,6 +19,7 @@ import { isToBeAltered, letStandbysTakeOver } from '../../postgres/preflight/slo
 import type { Preflight } from '../../postgres/preflight/preflight.ts';
 import { slotKeeper } from '../../postgres/preflight/standby.ts';
 import { synchronousFault } from '../../postgres/preflight/synchronous.ts';
+import { readUpTo } from './backfill/reconciling.ts';
 import { StreamGate } from './backfill/stream-gate.ts';
 import { anotherCluster } from './history/plan.ts';
 import { follow, tablePorts, type FollowPorts } from './following.ts';
@@ -205,7 +206,7 @@ async function markersOf(
 async function assertNotRefused(
   { client, target }: Primary,
   preflight: Preflight,
-  { opened, options: { settings }, looks }: SessionPorts,
+  { opened, options: { settings, store }, looks }: SessionPorts,
 ): Promise<void> {
   if (opened === undefined) return;
   const replication = await connectReplication(settings, target);
@@ -215,7 +216,18 @@ async function assertNotRefused(
     const { name } = settings;
     const readsStandbys = settings.primary !== undefined;
     const { proved } = looks;
-    await assertUnrefuted({ opened, preflight, server, client, target, name, readsStandbys, look, proved });
+    await assertUnrefuted({
+      opened,
+      preflight,
+      server,
+      client,
+      target,
+      name,
+      readsStandbys,
+      look,
+      proved,
+      readUpTo: readUpTo(store.backfills.list(name), opened.epoch),
+    });
   } finally {
     await closeConnection(replication.client);
   }

@@ -1,12 +1,12 @@
 // Appends rows of a chunk to the log, with what their backfill is at behind them.
 import { ByteWriter } from '../../../core/byte-writer.ts';
-import { formatLsn, maxLsn, type Lsn } from '../../../core/lsn.ts';
+import { maxLsn, type Lsn } from '../../../core/lsn.ts';
 import type { TableName } from '../../../core/selection.ts';
 import type { Chunk } from '../../../postgres/backfill/chunk-reader.ts';
 import type { SourceLog } from '../log.ts';
 import { lastEnd, type LetIn } from './admission.ts';
 import { writeChunk } from './chunk-block.ts';
-import { keyedId, type LeafPlace, type PlacedProgress } from './place.ts';
+import { keyedId, restingOn, type LeafPlace, type PlacedProgress } from './place.ts';
 import type { LoggedProgress } from './recall.ts';
 
 export type AppendPorts = {
@@ -44,12 +44,8 @@ export function progressAfter(
     activeMs: progress.activeMs + activeMs,
     bytes: progress.bytes + kept.reduce((sum, i) => sum + ends[i]! - starts[i]!, 0),
     notes: note === undefined ? progress.notes : noted(progress.notes, note),
-    cursor: {
-      ...progress.cursor,
-      leaf,
-      // Also where no row was let in: what kept them out, or was not there any more, may be lost with its history.
-      last: { epoch, watermark: formatLsn(maxLsn(chunk.watermark, streamedTo)) },
-    },
+    // Also where no row was let in: what kept them out, or was not there any more, may be lost with its history.
+    cursor: restingOn({ ...progress.cursor, leaf }, { epoch, lsn: maxLsn(chunk.watermark, streamedTo) }),
   };
 }
 

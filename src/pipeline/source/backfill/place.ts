@@ -1,6 +1,6 @@
 // How far the reading of a table is, as it is written down: with its rows in the log, and in the store. Pure.
 import type { BackfillTableStatus, TableProgress } from '../../../core/backfill.ts';
-import { readLsn, ZERO_LSN } from '../../../core/lsn.ts';
+import { formatLsn, maxLsn, readLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import { isLost, type Partings } from '../../../core/partings.ts';
 import type { ChunkCursor } from '../../../postgres/backfill/chunk-sql.ts';
 import type { KeyColumn } from '../../../postgres/backfill/table.ts';
@@ -48,7 +48,7 @@ export type TablePlace = {
   /** Partitions, or the table itself, that are read to their end. */
   readonly done: readonly number[];
   readonly leaf?: LeafPlace;
-  /** Of the chunk that was let in last. */
+  /** Of what was seen last: a chunk that was let in, or that the catalog has no more to read. */
   readonly last?: Pick<Mark, 'epoch' | 'watermark'>;
   /** Oldest first. */
   readonly marks: readonly Mark[];
@@ -79,6 +79,13 @@ export const continues = (
   leaf.oid === table.oid &&
   JSON.stringify(leaf.key) === JSON.stringify(table.key) &&
   (table.key.length > 0 || leaf.fileNode === table.fileNode);
+
+/** It rests on what was seen in this epoch up to there; and never on less than before, whichever of two chunks was read first. */
+export function restingOn(place: TablePlace, { epoch, lsn }: { epoch: number; lsn: Lsn }): TablePlace {
+  const { last } = place;
+  const before = last?.epoch === epoch ? readLsn(last.watermark) : ZERO_LSN;
+  return { ...place, last: { epoch, watermark: formatLsn(maxLsn(before, lsn)) } };
+}
 
 /** Marks of one table: the older they are, the fewer. */
 const MAX_MARKS = 24;

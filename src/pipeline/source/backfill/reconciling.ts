@@ -1,5 +1,6 @@
 // What the store remembers of backfills, brought together with what the log holds of them, and with the history that it goes on in.
 import { isOver, type Backfill, type BackfillTableStatus } from '../../../core/backfill.ts';
+import { maxLsn, readLsn, ZERO_LSN, type Lsn } from '../../../core/lsn.ts';
 import type { Logger } from 'pino';
 import type { LogSignals } from '../../../log/signals.ts';
 import type { SourceLog } from '../log.ts';
@@ -37,19 +38,21 @@ export async function reconcile(
     isKnown || open.length === 0 ? new Map() : await recallProgress({ directory, signals }, from);
   const end = log.writtenEnd;
   for (const { backfill, tables } of backfills) {
-    let isReadAgain = false;
-    for (const { table, progress } of tables) {
+    const steps = tables.map(({ table, progress }) => {
       const found = logged.get(progressKey(backfill.id, table))?.progress;
       const isAsked = !isKnown && !isOver(backfill.state);
       const next = isAsked ? believed(progress, found, { life: birth.life, isCut, end }) : progress;
       const back = withoutLost(next, partings);
-      if (back !== undefined) isReadAgain = true;
-      if (isAsked || back !== undefined) store.backfills.note(backfill.id, table, back ?? next);
+      return { table, back, isNoted: isAsked || back !== undefined, progress: back ?? next };
+    });
+    if (steps.some(({ back }) => back !== undefined)) {
+      const message = 'rows that it had read are of a history that is lost: they are read again';
+      logger.warn({ database: settings.name, backfill: backfill.id }, `backfill ${backfill.id}: ${message}`);
+      // Ahead of the notes: whoever is killed in between finds by these that they are of a history that is lost.
+      store.backfills.reopen(backfill.id, message);
     }
-    if (!isReadAgain) continue;
-    const message = 'rows that it had read are of a history that is lost: they are read again';
-    logger.warn({ database: settings.name, backfill: backfill.id }, `backfill ${backfill.id}: ${message}`);
-    store.backfills.reopen(backfill.id, message);
+    for (const { table, isNoted, progress } of steps)
+      if (isNoted) store.backfills.note(backfill.id, table, progress);
   }
 }
 
@@ -60,6 +63,17 @@ const begunOf = ({ tables = [] }: Backfill): readonly Begun[] =>
     const progress = placedIn(table);
     return progress === undefined ? [] : [{ table, progress }];
   });
+
+/** What was committed before this has been read, in this epoch, by some backfill that goes back where it is lost. */
+export function readUpTo(backfills: readonly Backfill[], epoch: number): Lsn {
+  const lasts = backfills
+    .filter(({ state }) => state !== 'cancelled')
+    .flatMap((backfill) => begunOf(backfill).map(({ progress }) => progress.cursor.last));
+  return lasts.reduce(
+    (most, last) => (last?.epoch === epoch ? maxLsn(most, readLsn(last.watermark)) : most),
+    ZERO_LSN,
+  );
+}
 
 /** `end`: of the log, which was looked through up to there. */
 function believed(

@@ -18,14 +18,16 @@ import {
   type BackfillTable,
 } from '../../../postgres/backfill/table.ts';
 import { describeWithLineage } from '../../../postgres/catalog.ts';
+import { walEnd } from '../../../postgres/preflight/slot.ts';
 import type { LogSignals } from '../../../log/signals.ts';
 import type { LogFeed } from '../feed.ts';
 import type { ShapesInUse } from '../used-shapes.ts';
+import { lastEnd } from './admission.ts';
 import { noted } from './appending.ts';
 import { describeReads } from './chunk-block.ts';
 import { Pass, type PassedTable, type PassOutcome, type PassPorts, type Progressing } from './pass.ts';
 import { maxChunkPages } from './pace.ts';
-import { continues, type LeafPlace } from './place.ts';
+import { continues, restingOn, type LeafPlace } from './place.ts';
 import type { StreamWatch } from './stream-watch.ts';
 import { TableWatch } from './table-watch.ts';
 import { movedUnwatched } from './unwatched.ts';
@@ -61,12 +63,16 @@ export async function readTable(run: RunTable, ports: TablePorts, signal: AbortS
   const name = formatTableName(request);
   for (;;) {
     const leaves = await leavesOf(ports.client, request);
-    if (leaves === undefined) return note(state, `${name} is not there any more`);
     // One that was attached meanwhile came with rows that the stream does not bring.
-    const left = leaves.filter((oid) => !state.progress.cursor.done.includes(oid));
-    if (left.length === 0) return;
+    const left = leaves?.filter((oid) => !state.progress.cursor.done.includes(oid)) ?? [];
+    if (left.length === 0) {
+      await restOnCatalog(run, ports, signal);
+      if (leaves === undefined) note(state, `${name} is not there any more`);
+      return;
+    }
     const begun = state.progress.cursor.leaf?.oid;
     for (const oid of left.toSorted((a, b) => Number(b === begun) - Number(a === begun))) {
+      const { last } = state.progress.cursor;
       try {
         await readLeaf(oid, run, ports, signal);
       } catch (error) {
@@ -74,11 +80,23 @@ export async function readTable(run: RunTable, ports: TablePorts, signal: AbortS
         if (!isCode(error, TABLE_NOT_PUBLISHED) || (await leavesOf(ports.client, request))?.includes(oid))
           throw error;
       }
+      // Without a chunk: it is gone, or has no pages.
+      if (state.progress.cursor.last === last) await restOnCatalog(run, ports, signal);
       const { cursor } = state.progress;
       const { leaf: _read, ...place } = cursor;
       state.progress = { ...state.progress, cursor: { ...place, done: [...cursor.done, oid] } };
     }
   }
+}
+
+/** That it has no more to read may be said by what is lost with its history, too. As a chunk's, it counts once the stream has come so far. */
+async function restOnCatalog({ state }: RunTable, ports: TablePorts, signal: AbortSignal): Promise<void> {
+  const { client, gate, walBlockBytes, opened } = ports;
+  const lsn = await walEnd(client);
+  const end = lastEnd(lsn, walBlockBytes);
+  await gate.between(() => (gate.reached >= end ? true : undefined), signal);
+  const { progress } = state;
+  state.progress = { ...progress, cursor: restingOn(progress.cursor, { epoch: opened.epoch, lsn }) };
 }
 
 /** As long as the catalog says something else of it each time, it is looked at again. */
@@ -212,7 +230,12 @@ async function makeUpFor(table: BackfillTable, state: Progressing, ports: TableP
   const { opened, signals, updatesAreTold } = ports;
   const moved = await movedUnwatched(
     { directory: opened.directory, signals },
-    { relationId: table.relation.id, key: table.key.map(({ name }) => name), updatesAreTold },
+    {
+      relationId: table.relation.id,
+      key: table.key.map(({ name }) => name),
+      updatesAreTold,
+      partings: opened.log.partings,
+    },
     { offset: watchedTo, end: opened.log.writtenEnd },
   );
   if (moved === undefined) {

@@ -1,5 +1,7 @@
 // What the stream has brought of a table while nobody looked: between two connections, while its backfill was paused or not running at all.
 // Rows that came under another key, without their large values, may stand where the reading has passed already: they are read once more.
+import { isLost, type Partings } from '../../../core/partings.ts';
+import { readBegin } from '../../../log/context.ts';
 import { FRAME, FRAME_HEADER_BYTES, frameBytes } from '../../../pgoutput/frames.ts';
 import { decodeRelation, relationIdOfRow } from '../../../pgoutput/messages.ts';
 import { blocksBetween, type LogPlace } from './recall.ts';
@@ -15,16 +17,23 @@ export async function movedUnwatched(
     readonly relationId: number;
     readonly key: readonly string[];
     readonly updatesAreTold: boolean;
+    /** What is of a history that is lost has not happened to any row. */
+    readonly partings: Partings;
   },
   range: { readonly offset: number; readonly end: number },
 ): Promise<readonly (readonly string[])[] | undefined> {
   if (range.offset < log.signals.firstOffset()) return undefined;
   const watch = new TableWatch(table.key, table);
-  for await (const { buffer, start, end } of blocksBetween(log, range)) {
+  for await (const { buffer, start, end, context } of blocksBetween(log, range)) {
+    let { commitLsn } = context;
     for (let at = start; at < end;) {
       const body = at + FRAME_HEADER_BYTES;
+      const frame = at;
       at += frameBytes(buffer, at);
       switch (buffer[body]!) {
+        case FRAME.begin:
+          ({ commitLsn } = readBegin(buffer, frame));
+          break;
         case FRAME.relation: {
           const relation = decodeRelation(buffer, body, at);
           if (relation.id === table.relationId) watch.relation(relation);
@@ -33,6 +42,7 @@ export async function movedUnwatched(
         case FRAME.update:
         case FRAME.insert:
         case FRAME.delete:
+          if (isLost(table.partings, { epoch: context.epoch, commitLsn })) break;
           if (relationIdOfRow(buffer, body) === table.relationId) watch.row(buffer, body, at);
           break;
         default:

@@ -7,9 +7,11 @@ import {
   firstPlace,
   keyedId,
   marked,
+  restingOn,
   withoutLost,
   type LeafPlace,
   type PlacedProgress,
+  type TablePlace,
 } from '../../../../src/pipeline/source/backfill/place.ts';
 
 const ID = { name: 'id', type: 'pg_catalog.int4' };
@@ -36,6 +38,16 @@ function readUpTo(steps: number, epoch = 0): PlacedProgress {
   return { ...NO_PROGRESS, appended: steps * 100, endedAt: '2026-01-02T03:04:05Z', cursor };
 }
 
+test('what a place rests on never goes back within a history', () => {
+  const at = (epoch: number, lsn: bigint) => ({ epoch, lsn: toLsn(lsn) });
+  const first = restingOn(firstPlace('a life', 0), at(0, 32n));
+  expect(first.last).toEqual({ epoch: 0, watermark: '0/20' });
+  // A chunk that was read beside it, and earlier.
+  expect(restingOn(first, at(0, 16n)).last).toEqual({ epoch: 0, watermark: '0/20' });
+  expect(restingOn(first, at(0, 48n)).last).toEqual({ epoch: 0, watermark: '0/30' });
+  expect(restingOn(first, at(1, 16n)).last).toEqual({ epoch: 1, watermark: '0/10' });
+});
+
 describe('where the history parts', () => {
   test('what was read before that stays read', () => {
     expect(withoutLost(readUpTo(3), [])).toBeUndefined();
@@ -60,6 +72,36 @@ describe('where the history parts', () => {
     expect(back.cursor).not.toHaveProperty('leaf');
     expect(back.cursor).not.toHaveProperty('last');
   });
+});
+
+test('with the place all goes back that belongs to it: partitions that were done, and the changes that were told', () => {
+  let cursor: TablePlace = { ...firstPlace('a life', 5), done: [7], watchedTo: 10 };
+  cursor = marked(restingOn({ ...cursor, leaf: leafAt(100) }, { epoch: 0, lsn: toLsn(16n) }), 1000);
+  // What was done since on the same grounds belongs to it, too.
+  cursor = marked({ ...cursor, done: [7, 1], watchedTo: 20 }, 2000);
+  expect(cursor.marks).toHaveLength(1);
+  cursor = marked(
+    restingOn({ ...cursor, done: [7, 1, 2], watchedTo: 30 }, { epoch: 0, lsn: toLsn(32n) }),
+    3000,
+  );
+  const back = withoutLost({ ...NO_PROGRESS, cursor }, [{ epoch: 1, lsn: toLsn(20n) }])!;
+  expect(back.cursor).toMatchObject({ done: [7, 1], watchedTo: 20, leaf: leafAt(100), offset: 3000 });
+});
+
+test('several histories that are lost take back one after the other', () => {
+  const partings = [
+    { epoch: 1, lsn: toLsn(24n) },
+    { epoch: 2, lsn: toLsn(40n) },
+  ];
+  const first = withoutLost(readUpTo(3), partings.slice(0, 1))!;
+  expect(first.cursor.leaf).toEqual(leafAt(100));
+  const cursor = marked(
+    restingOn({ ...first.cursor, leaf: leafAt(250) }, { epoch: 1, lsn: toLsn(48n) }),
+    4000,
+  );
+  const second = withoutLost({ ...first, cursor }, partings)!;
+  expect(second.cursor).toMatchObject({ leaf: leafAt(100), turn: 2 });
+  expect(withoutLost(second, partings)).toBeUndefined();
 });
 
 test('marks are few, however long a table is read, and the first and the last of them stay', () => {

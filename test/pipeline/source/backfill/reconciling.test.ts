@@ -5,7 +5,7 @@ import { toLsn } from '../../../../src/core/lsn.ts';
 import { LogSignals } from '../../../../src/log/signals.ts';
 import type { LogWriter } from '../../../../src/log/writer.ts';
 import { firstPlace, marked, type PlacedProgress } from '../../../../src/pipeline/source/backfill/place.ts';
-import { reconcile } from '../../../../src/pipeline/source/backfill/reconciling.ts';
+import { readUpTo as readUpToOf, reconcile } from '../../../../src/pipeline/source/backfill/reconciling.ts';
 import { openStore, type Store } from '../../../../src/store/sqlite.ts';
 
 import { databaseSettings } from '../../../support/database-settings.ts';
@@ -118,6 +118,32 @@ test('a log is looked through once, as far as it goes then', async () => {
   expect(progressIn(await reconciled()).cursor.offset).toBe(log.writtenEnd);
 });
 
+test('what the log has behind what the store remembers is taken back to what that remembers', async () => {
+  const first = readUpTo(begun(), 1);
+  appendReads(first);
+  note({ ...first, cursor: marked(first.cursor, log.writtenEnd) });
+  // Of these there was no time to write down anything.
+  appendReads(readUpTo(begun(), 2));
+  await log.part({ lsn: toLsn(150n), flushed: toLsn(100n), history: { epoch: 1, timeline: 2 } });
+  const { cursor } = progressIn(await reconciled());
+  expect(cursor).toMatchObject({ leaf: leafAt(1), turn: 1 });
+});
+
+test('rows that were read under other keys are what counts, also where they are fewer', async () => {
+  note(readUpTo(begun(), 5));
+  const again = readUpTo(begun(), 5);
+  appendReads({ ...again, cursor: { ...again.cursor, leaf: leafAt(1), turn: 1 } });
+  expect(progressIn(await reconciled()).cursor).toMatchObject({ leaf: leafAt(1), turn: 1 });
+});
+
+test('what was told behind the end of the log comes again', async () => {
+  note({
+    ...readUpTo(begun(), 1),
+    cursor: { ...readUpTo(begun(), 1).cursor, watchedTo: log.writtenEnd + 9 },
+  });
+  expect(progressIn(await reconciled()).cursor.watchedTo).toBe(log.writtenEnd);
+});
+
 test('with another log than the one that held its rows a table is begun again', async () => {
   note({ ...readUpTo(begun(), 5), cursor: { ...readUpTo(begun(), 5).cursor, life: 'another life' } });
   const { cursor, restarts } = progressIn(await reconciled());
@@ -150,6 +176,35 @@ test('rows of a history that is lost are read again, also those of a backfill th
   expect(others).not.toHaveProperty('endedAt');
   // Once.
   expect(progressIn(await reconciled(true)).cursor.turn).toBe(1);
+});
+
+test('one that is killed while a backfill that was complete is taken back does so when it begins again', async () => {
+  note({ ...readUpTo(begun(), 3), endedAt: NOW.toISOString() });
+  for (const state of ['running', 'completed'] as const)
+    store.backfills.setState({ database: settings.name, id: ID }, state, { now: NOW });
+  await log.part({ lsn: toLsn(100n), flushed: toLsn(100n), history: { epoch: 1, timeline: 2 } });
+  const { backfills } = store;
+  const killed = {
+    list: (name: string) => backfills.list(name),
+    reopen: (id: string, reason: string) => backfills.reopen(id, reason),
+    note: () => {
+      throw new Error('killed');
+    },
+  };
+  const dying = { settings, store: { ...store, backfills: killed as never }, signals, logger };
+  await expect(reconcile(dying, { log, directory }, { isKnown: false })).rejects.toThrow('killed');
+  const backfill = await reconciled();
+  expect(backfill.state).toBe('waiting');
+  expect(progressIn(backfill).endedAt).toBeUndefined();
+});
+
+test('up to where backfills have read is said of an epoch, without those that were cancelled', () => {
+  note(readUpTo(begun(), 3));
+  const upTo = (epoch: number) => readUpToOf(store.backfills.list(settings.name), epoch);
+  expect(upTo(0)).toBe(300n);
+  expect(upTo(1)).toBe(0n);
+  store.backfills.setState({ database: settings.name, id: ID }, 'cancelled', { now: NOW });
+  expect(upTo(0)).toBe(0n);
 });
 
 test('a backfill that was cancelled is left as it is', async () => {
