@@ -9,6 +9,7 @@ const FAILED = /^\s*FAIL\s+(.+)$/;
 const TRIED_AGAIN = /^\s*SECOND TRY\s+(.+)$/;
 /** As vitest.config.ts names them; what fails when all is over (a teardown, a worker that does not end) vitest names itself. */
 const UNHANDLED = /^\s*UNHANDLED\s+(.+)$|(error during close.*|close timed out.*)/;
+const BESIDE = /\(beside (\S+?\.test\.ts)(?: > .*)?\)$/;
 const COUNTS = /^\s*Tests\s/;
 
 export type Outcome = {
@@ -18,6 +19,8 @@ export type Outcome = {
   readonly triedAgain: readonly string[];
   /** Came outside of any test, and fail the run all the same. */
   readonly unhandled: readonly string[];
+  /** The files beside whose tests they came, as far as that is known. */
+  readonly beside: readonly string[];
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
@@ -28,6 +31,7 @@ export function outcomeOf(printed: string): Outcome {
   const failures = new Set<string>();
   const triedAgain = new Set<string>();
   const unhandled = new Set<string>();
+  const beside = new Set<string>();
   for (const line of stripVTControlCharacters(printed).split('\n')) {
     const name = FAILED.exec(line)?.[1];
     if (name !== undefined) failures.add(name.trim());
@@ -36,12 +40,20 @@ export function outcomeOf(printed: string): Outcome {
     const [, inRun, atEnd] = UNHANDLED.exec(line) ?? [];
     const error = inRun ?? atEnd;
     if (error !== undefined) unhandled.add(error);
+    const file = error === undefined ? undefined : BESIDE.exec(error)?.[1];
+    if (file !== undefined) beside.add(file);
     if (!COUNTS.test(line)) continue;
     for (const [, count, what] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
       counts[what as keyof typeof counts] += Number(count);
     }
   }
-  return { failures: [...failures], triedAgain: [...triedAgain], unhandled: [...unhandled], ...counts };
+  return {
+    failures: [...failures],
+    triedAgain: [...triedAgain],
+    unhandled: [...unhandled],
+    beside: [...beside],
+    ...counts,
+  };
 }
 
 export function describeOutcome({
@@ -62,11 +74,20 @@ export function describeOutcome({
   );
 }
 
+/** What to run once more where errors outside of any test are all that failed; undefined: a second try would tell nothing. */
+export const toBeTriedAgain = ({ failures, failed, beside }: Outcome): readonly string[] | undefined =>
+  failures.length === 0 && failed === 0 && beside.length > 0 ? beside : undefined;
+
 if (import.meta.main) {
-  const file = process.argv[2];
+  const [first, second] = process.argv.slice(2);
+  const isAsked = first === '--again';
+  const file = isAsked ? second : first;
   if (file === undefined) {
-    console.error('usage: count-tests.ts FILE');
+    console.error('usage: count-tests.ts [--again] FILE');
     process.exit(2);
   }
-  console.log(describeOutcome(outcomeOf(readFileSync(file, 'utf8'))));
+  const outcome = outcomeOf(readFileSync(file, 'utf8'));
+  const files = toBeTriedAgain(outcome);
+  if (isAsked && files === undefined) process.exit(1);
+  console.log(isAsked ? files!.join(' ') : describeOutcome(outcome));
 }

@@ -1,6 +1,6 @@
 // What CI ends with: the names of the tests that failed or needed a second try, and one line of counts.
 import { expect, test } from 'vitest';
-import { describeOutcome, outcomeOf } from '../../scripts/count-tests.ts';
+import { describeOutcome, outcomeOf, toBeTriedAgain } from '../../scripts/count-tests.ts';
 
 const RED = '\u001B[31m';
 const PLAIN = '\u001B[0m';
@@ -50,6 +50,20 @@ error during close Error: ENOTEMPTY: directory not empty
     'outside of any test: error during close Error: ENOTEMPTY: directory not empty',
     '2 passed, 0 failed',
   ]);
+});
+
+test('where such errors are all that failed, the files beside which they came are to be tried again', () => {
+  const unhandled = ` UNHANDLED  Error: gone at a (b.ts:3:4) (beside /here/test/a.test.ts > it works (C1))
+ UNHANDLED  Error: gone (beside /here/test/b.pg.test.ts)
+ UNHANDLED  Error: gone (beside /here/test/b.pg.test.ts > again)
+`;
+  expect(toBeTriedAgain(outcomeOf(`${unhandled}  Tests  2 passed (2)\n`))).toEqual([
+    '/here/test/a.test.ts',
+    '/here/test/b.pg.test.ts',
+  ]);
+  expect(toBeTriedAgain(outcomeOf(`${unhandled}  Tests  1 failed | 1 passed (2)\n`))).toBeUndefined();
+  expect(toBeTriedAgain(outcomeOf(`${unhandled} FAIL  |pg| c.test.ts\n`))).toBeUndefined();
+  expect(toBeTriedAgain(outcomeOf(' UNHANDLED  Error: gone\n  Tests  2 passed (2)\n'))).toBeUndefined();
 });
 
 test('where nothing failed there is the line of counts only', () => {
