@@ -51,19 +51,19 @@ export class GivingWay {
   #taken: readonly number[] = [];
   #liveAtMs: number | undefined;
   #hasRested = false;
-  #window: { readonly sinceMs: number; readonly latencies: Map<number, number[]>; rows: number };
+  #window: Window;
 
   /** It begins with a rest: an earlier one may have read. */
   constructor(nowMs: number) {
     this.#phase = { is: 'resting', sinceMs: nowMs, fromMs: undefined };
-    this.#window = emptyWindow(nowMs);
+    this.#window = new Window(nowMs);
   }
 
   /** Reading goes on after a pause: what was known is known still, and what changes take meanwhile is looked at first. */
   resume(nowMs: number): void {
     this.#hasRested = false;
     this.#rest(nowMs);
-    this.#window = emptyWindow(nowMs);
+    this.#window = new Window(nowMs);
   }
 
   /** Rows a second; Infinity: as fast as can be; 0: it rests. */
@@ -106,26 +106,34 @@ export class GivingWay {
     { latencies, delivered }: Seen,
   ): void {
     if (fromMs === undefined) return this.#goOnDraining(sinceMs, nowMs, delivered);
-    for (const [who, came] of latencies) this.#of(who).rested(came, nowMs);
+    this.#window.add(latencies);
     const restMs = this.#hasRested ? REST_MS : FIRST_REST_MS;
-    if (this.#isQuiet(nowMs)) return this.#goOn(nowMs);
-    if (nowMs - fromMs < restMs) return;
-    this.#hasRested = true;
+    const isOver = this.#isQuiet(nowMs) || nowMs - fromMs >= restMs;
+    if (isOver || nowMs - this.#window.sinceMs >= WINDOW_MS) this.#hasRestedFor(nowMs);
+    if (!isOver) return;
+    this.#hasRested ||= nowMs - fromMs >= restMs;
     this.#goOn(nowMs);
+  }
+
+  #hasRestedFor(nowMs: number): void {
+    for (const [who, came] of this.#window.latencies) this.#of(who).rested(came, nowMs);
+    this.#window = new Window(nowMs);
   }
 
   #goOnDraining(sinceMs: number, nowMs: number, delivered: Delivered): void {
     const forMs = nowMs - sinceMs;
     if (this.#isQuiet(nowMs) && forMs >= LOOK_MS) return this.#goOn(nowMs);
-    if (delivered === 'by all' || (delivered === 'by its sinks' && forMs >= DRAIN_MS))
+    if (delivered === 'by all' || (delivered === 'by its sinks' && forMs >= DRAIN_MS)) {
       this.#phase = { is: 'resting', sinceMs, fromMs: nowMs };
+      this.#window = new Window(nowMs);
+    }
     // It was no rest.
     else if (forMs >= MOST_DRAIN_MS) this.#goOn(nowMs);
   }
 
   #goOn(nowMs: number): void {
     this.#phase = this.#isQuiet(nowMs) ? { is: 'free' } : { is: 'reading', sinceMs: nowMs };
-    this.#window = emptyWindow(nowMs);
+    this.#window = new Window(nowMs);
   }
 
   #goOnReading(
@@ -136,11 +144,10 @@ export class GivingWay {
     if (this.#isQuiet(nowMs)) return void (this.#phase = { is: 'free' });
     const window = this.#window;
     window.rows += rows;
-    for (const [who, came] of latencies)
-      window.latencies.set(who, [...(window.latencies.get(who) ?? []), ...came]);
+    window.add(latencies);
     if (nowMs - window.sinceMs < WINDOW_MS) return;
     this.#judge(window.latencies, (window.rows * 1000) / (nowMs - window.sinceMs), nowMs);
-    this.#window = emptyWindow(nowMs);
+    this.#window = new Window(nowMs);
     if (nowMs - sinceMs >= REST_INTERVAL_MS) this.#rest(nowMs);
   }
 
@@ -166,4 +173,18 @@ export class GivingWay {
   }
 }
 
-const emptyWindow = (sinceMs: number) => ({ sinceMs, latencies: new Map<number, number[]>(), rows: 0 });
+/** What came in it, by who took it. */
+class Window {
+  readonly sinceMs: number;
+  readonly latencies = new Map<number, readonly number[]>();
+  rows = 0;
+
+  constructor(sinceMs: number) {
+    this.sinceMs = sinceMs;
+  }
+
+  add(latencies: Seen['latencies']): void {
+    for (const [who, came] of latencies)
+      this.latencies.set(who, [...(this.latencies.get(who) ?? []), ...came]);
+  }
+}

@@ -3,50 +3,61 @@
 // Compared, not looked at: a destination that takes its time takes it while nothing is read, too, and a server's clock may be anything.
 
 /**
- * Changes count as late above a percentile at rest by a share of what they vary by up to there, and by no less than a noise that nobody
- * minds; as many as are above it at rest are none too many. The 99th is what is cared for, with little tolerance: a pace that swings around
+ * Changes count as late above a level by a share of what they vary by up to there, and by no less than a noise that nobody minds; as many
+ * as are above it at rest are none too many. The 99th percentile is what is cared for, with little tolerance: a pace that swings around
  * where it is kept lets it rise by some times as much (giving-way.test.ts). What is rare may be met at rest too often or not at all: the
  * 90th is surer.
  */
-const LEVELS = [
+export const LEVELS = [
   { beyond: 0.01, tolerance: 0.1, weight: 1 },
   { beyond: 0.1, tolerance: 0.2, weight: 0.2 },
 ] as const;
 const LEAST_TOLERANCE_MS = 0.5;
+/**
+ * No window counts for more than so much too many, beside what is read and at rest: where everything stands still for a moment all that
+ * come in it are late, and at rest they would hide what is late otherwise.
+ */
+const MOST_EXCESS = 0.04;
 /** Samples at rest that are kept, for how long, and how few of them say something. Many: what is rare is to be among them as often as it comes. */
-const MOST_KEPT = 8_000;
+const MOST_KEPT = 12_000;
 const KEPT_MS = 120_000;
 const FEWEST = 10;
+/** Standard errors that a level at rest may be mistaken by: less, and a pace sinks where nothing is late (giving-way.test.ts). */
+const SURE = 1.5;
 /** Of a window, so many say half of what many would. */
 const HALF_SURE = 4;
 
-type Rest = { readonly latencies: readonly number[]; readonly atMs: number };
+/** Sorted. */
+type Rest = { readonly latencies: Float64Array; readonly atMs: number };
 
-/** How many are late; and by how much more that is than it would be at rest: −0.01 where none is, up to 1; few say less. */
-export type Late = { readonly share: number; readonly excess: number };
+/** A level as it is at rest; `unsure`: by so much more may be late there by chance. */
+type Limit = { readonly ms: number; readonly unsure: number };
 
 /** Of the changes of one sink, or of those on their way into the log. */
 export class Lateness {
   #rests: readonly Rest[] = [];
-  #baseline: { readonly count: number; readonly limitsMs: readonly number[] } | undefined;
+  #limits: readonly Limit[] | undefined;
   #isKnown = false;
 
-  /** Milliseconds that changes took while nothing was read; older ones are forgotten. */
+  /** Milliseconds that changes took in a window in which nothing was read; older ones are forgotten. */
   rested(latencies: readonly number[], nowMs: number): void {
-    this.#rests = [...this.#rests.filter(({ atMs }) => nowMs - atMs < KEPT_MS), { latencies, atMs: nowMs }];
+    const rest = { latencies: Float64Array.from(latencies).sort(), atMs: nowMs };
+    this.#rests = [...this.#rests.filter(({ atMs }) => nowMs - atMs < KEPT_MS), rest];
     this.#isKnown = false;
   }
 
-  /** Undefined: nobody knows. */
-  of(latencies: readonly number[], nowMs: number): Late | undefined {
+  /**
+   * By how much more changes of a window are late than at rest, of each level: a little below 0 where none is, up to 0.04; few say less.
+   * Undefined: nobody knows.
+   */
+  excess(latencies: readonly number[], nowMs: number): readonly number[] | undefined {
     if (!this.#isKnown) this.#learn(nowMs);
     const count = latencies.length;
-    if (this.#baseline === undefined || count === 0) return undefined;
-    const { limitsMs, count: known } = this.#baseline;
-    const shares = limitsMs.map((limitMs) => latencies.filter((ms) => ms > limitMs).length / count);
-    const excess = Math.max(...shares.map((share, i) => (share - LEVELS[i]!.beyond) * LEVELS[i]!.weight));
-    // Of few samples at rest the highest one is exceeded that often by chance.
-    return { share: shares[0]!, excess: (excess - 1 / known) * (count / (count + HALF_SURE)) };
+    if (this.#limits === undefined || count === 0) return undefined;
+    return this.#limits.map(({ ms: limitMs, unsure }, i) => {
+      const share = latencies.filter((ms) => ms > limitMs).length / count;
+      return (excessOf(share, LEVELS[i]!) - unsure) * (count / (count + HALF_SURE));
+    });
   }
 
   #learn(nowMs: number): void {
@@ -56,16 +67,41 @@ export class Lateness {
       .toReversed()
       .filter(({ latencies, atMs }) => nowMs - atMs < KEPT_MS && (left -= latencies.length) > 0)
       .toReversed();
-    const known = Float64Array.from(this.#rests.flatMap(({ latencies }) => latencies)).sort();
-    this.#baseline = known.length < FEWEST ? undefined : { count: known.length, limitsMs: limitsOf(known) };
+    const rests = this.#rests.map(({ latencies }) => latencies);
+    const all = Float64Array.from(rests.flatMap((latencies) => [...latencies])).sort();
+    this.#limits = all.length < FEWEST ? undefined : LEVELS.map((level) => limitOf(rests, all, level));
   }
 }
 
-function limitsOf(sorted: Float64Array): readonly number[] {
-  const at = (share: number): number => sorted[Math.floor(share * sorted.length)]!;
-  const low = at(0.01);
-  return LEVELS.map(({ beyond, tolerance }) => {
-    const high = at(1 - beyond);
-    return high + Math.max(LEAST_TOLERANCE_MS, tolerance * (high - low));
-  });
+type Level = (typeof LEVELS)[number];
+
+const excessOf = (share: number, { beyond, weight }: Level): number =>
+  Math.min(MOST_EXCESS, (share - beyond) * weight);
+
+/** The lowest of all samples above which no more of them are than that, on the average of the windows. */
+function limitOf(rests: readonly Float64Array[], all: Float64Array, level: Level): Limit {
+  const excesses = (ms: number): readonly number[] =>
+    rests.map((latencies) => excessOf(above(latencies, ms) / latencies.length, level));
+  const isEnough = (i: number): boolean => excesses(all[i]!).reduce((sum, excess) => sum + excess, 0) <= 0;
+  const high = all[firstIndex(all.length - 1, isEnough)]!;
+  const low = all[Math.floor(0.01 * all.length)]!;
+  const squares = excesses(high).reduce((sum, excess) => sum + excess ** 2, 0);
+  return {
+    ms: high + Math.max(LEAST_TOLERANCE_MS, level.tolerance * (high - low)),
+    unsure: (SURE * Math.sqrt(squares)) / rests.length + level.weight / all.length,
+  };
+}
+
+const above = (sorted: Float64Array, ms: number): number =>
+  sorted.length - firstIndex(sorted.length, (i) => sorted[i]! > ms);
+
+/** The first index below `end` of which it holds, as it does of all behind that; else `end`. */
+function firstIndex(end: number, holds: (index: number) => boolean): number {
+  let [from, to] = [0, end];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (holds(middle)) to = middle;
+    else from = middle + 1;
+  }
+  return from;
 }
