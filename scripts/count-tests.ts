@@ -19,8 +19,8 @@ export type Outcome = {
   readonly triedAgain: readonly string[];
   /** Came outside of any test, and fail the run all the same. */
   readonly unhandled: readonly string[];
-  /** The files beside whose tests they came, as far as that is known. */
-  readonly beside: readonly string[];
+  /** The files beside whose tests they came; `undefined` among them: of some nobody knows. */
+  readonly beside: readonly (string | undefined)[];
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
@@ -31,7 +31,7 @@ export function outcomeOf(printed: string): Outcome {
   const failures = new Set<string>();
   const triedAgain = new Set<string>();
   const unhandled = new Set<string>();
-  const beside = new Set<string>();
+  const beside = new Set<string | undefined>();
   for (const line of stripVTControlCharacters(printed).split('\n')) {
     const name = FAILED.exec(line)?.[1];
     if (name !== undefined) failures.add(name.trim());
@@ -39,9 +39,10 @@ export function outcomeOf(printed: string): Outcome {
     if (again !== undefined) triedAgain.add(again);
     const [, inRun, atEnd] = UNHANDLED.exec(line) ?? [];
     const error = inRun ?? atEnd;
-    if (error !== undefined) unhandled.add(error);
-    const file = error === undefined ? undefined : BESIDE.exec(error)?.[1];
-    if (file !== undefined) beside.add(file);
+    if (error !== undefined) {
+      unhandled.add(error);
+      beside.add(BESIDE.exec(error)?.[1]);
+    }
     if (!COUNTS.test(line)) continue;
     for (const [, count, what] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
       counts[what as keyof typeof counts] += Number(count);
@@ -74,9 +75,15 @@ export function describeOutcome({
   );
 }
 
-/** What to run once more where errors outside of any test are all that failed; undefined: a second try would tell nothing. */
-export const toBeTriedAgain = ({ failures, failed, beside }: Outcome): readonly string[] | undefined =>
-  failures.length === 0 && failed === 0 && beside.length > 0 ? beside : undefined;
+/**
+ * What to run once more where errors outside of any test are all that failed, beside tests that have a second try themselves; undefined: it
+ * would tell nothing. Other files share a process, so that such an error may be of the one before.
+ */
+export function toBeTriedAgain({ failures, failed, beside }: Outcome): readonly string[] | undefined {
+  const files = beside.filter((file) => file?.endsWith('.pg.test.ts') === true) as string[];
+  const areAll = failures.length === 0 && failed === 0 && files.length === beside.length;
+  return areAll && files.length > 0 ? files : undefined;
+}
 
 if (import.meta.main) {
   const [first, second] = process.argv.slice(2);

@@ -53,16 +53,20 @@ error during close Error: ENOTEMPTY: directory not empty
 });
 
 test('where such errors are all that failed, the files beside which they came are to be tried again', () => {
-  const unhandled = ` UNHANDLED  Error: gone at a (b.ts:3:4) (beside /here/test/a.test.ts > it works (C1))
+  const unhandled = ` UNHANDLED  Error: gone at a (b.ts:3:4) (beside /here/test/a.pg.test.ts > it works (C1))
  UNHANDLED  Error: gone (beside /here/test/b.pg.test.ts)
  UNHANDLED  Error: gone (beside /here/test/b.pg.test.ts > again)
 `;
   expect(toBeTriedAgain(outcomeOf(`${unhandled}  Tests  2 passed (2)\n`))).toEqual([
-    '/here/test/a.test.ts',
+    '/here/test/a.pg.test.ts',
     '/here/test/b.pg.test.ts',
   ]);
   expect(toBeTriedAgain(outcomeOf(`${unhandled}  Tests  1 failed | 1 passed (2)\n`))).toBeUndefined();
   expect(toBeTriedAgain(outcomeOf(`${unhandled} FAIL  |pg| c.test.ts\n`))).toBeUndefined();
+  expect(toBeTriedAgain(outcomeOf(`${unhandled} UNHANDLED  Error: a worker is gone\n`))).toBeUndefined();
+  expect(
+    toBeTriedAgain(outcomeOf(`${unhandled} UNHANDLED  Error: e (beside /here/c.test.ts)\n`)),
+  ).toBeUndefined();
   expect(toBeTriedAgain(outcomeOf(' UNHANDLED  Error: gone\n  Tests  2 passed (2)\n'))).toBeUndefined();
 });
 

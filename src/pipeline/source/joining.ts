@@ -68,7 +68,10 @@ export async function join(joining: Joining): Promise<StartPlan> {
     last: looks.last,
     skipTo,
     isFirstStart: gaps.isFirstStart,
-    readUpTo: readUpTo(ports.options.store.backfills.list(ports.options.settings.name), opened.epoch),
+    readUpTo: readUpTo(ports.options.store.backfills.list(ports.options.settings.name), {
+      epoch: opened.epoch,
+      life: opened.log.birth.life,
+    }),
   });
   const { plan, told, certain } = belonging;
   const isAnother = isRenumbered(opened) || looks.isOfAnother(look);
@@ -173,9 +176,13 @@ async function goOnAt(
   await opened.log.part({ lsn, flushed, history: { epoch, timeline } });
   opened.parts = undefined;
   const at = formatLsn(lsn);
+  const lost =
+    lsn < logEnd
+      ? 'What the log holds from there on is lost, and not sent any more; what was delivered of it: tailrace status --orphans'
+      : 'The log holds no transaction from there on; rows that backfills have read since are read again';
   logger.error(
     { database: settings.name, epoch, parting: at, logEnd: formatLsn(logEnd), left, timeline },
-    `database "${settings.name}": the server's history parts from the one in the change log at ${at} (${why}): the stream goes on there. What the log holds from there on is lost, and not sent any more; what was delivered of it: tailrace status --orphans`,
+    `database "${settings.name}": the server's history parts from the one in the change log at ${at} (${why}): the stream goes on there. ${lost}`,
   );
 }
 

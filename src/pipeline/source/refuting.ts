@@ -51,8 +51,11 @@ export async function refute(facts: RefutingFacts): Promise<Unrefuted> {
           {
             timeline: log.timeline,
             switches: switchesBefore(log.timeline, proved),
-            // A standby on the same timeline may have it still to replay.
-            endLsn: server.current === log.timeline ? log.lastEndLsn : maxLsn(log.lastEndLsn, readUpTo),
+            // A standby on the same timeline may have it still to replay; of a log that was cut, what was behind its end comes again.
+            endLsn:
+              server.current === log.timeline || log.damaged
+                ? log.lastEndLsn
+                : maxLsn(log.lastEndLsn, readUpTo),
             flushed: log.flushed,
           },
           server,

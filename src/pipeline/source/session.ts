@@ -226,7 +226,7 @@ async function assertNotRefused(
       readsStandbys,
       look,
       proved,
-      readUpTo: readUpTo(store.backfills.list(name), opened.epoch),
+      readUpTo: readUpTo(store.backfills.list(name), { epoch: opened.epoch, life: opened.log.birth.life }),
     });
   } finally {
     await closeConnection(replication.client);

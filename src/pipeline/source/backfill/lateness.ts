@@ -24,6 +24,8 @@ const KEPT_MS = 120_000;
 const FEWEST = 10;
 /** Standard errors that a level at rest may be mistaken by: less, and a pace sinks where nothing is late (giving-way.test.ts). */
 const SURE = 1.5;
+/** However few they are: what is late in every window is to be seen. */
+const MOST_UNSURE = MOST_EXCESS / 4;
 /** Of a window, so many say half of what many would. */
 const HALF_SURE = 4;
 
@@ -88,7 +90,7 @@ function limitOf(rests: readonly Float64Array[], all: Float64Array, level: Level
   const squares = excesses(high).reduce((sum, excess) => sum + excess ** 2, 0);
   return {
     ms: high + Math.max(LEAST_TOLERANCE_MS, level.tolerance * (high - low)),
-    unsure: (SURE * Math.sqrt(squares)) / rests.length + level.weight / all.length,
+    unsure: Math.min(MOST_UNSURE, (SURE * Math.sqrt(squares)) / rests.length + level.weight / all.length),
   };
 }
 

@@ -64,11 +64,15 @@ const begunOf = ({ tables = [] }: Backfill): readonly Begun[] =>
     return progress === undefined ? [] : [{ table, progress }];
   });
 
-/** What was committed before this has been read, in this epoch, by some backfill that goes back where it is lost. */
-export function readUpTo(backfills: readonly Backfill[], epoch: number): Lsn {
+/** What was committed before this has been read into this log, in its epoch, by some backfill that goes back where it is lost. */
+export function readUpTo(
+  backfills: readonly Backfill[],
+  { epoch, life }: { readonly epoch: number; readonly life: string },
+): Lsn {
   const lasts = backfills
     .filter(({ state }) => state !== 'cancelled')
-    .flatMap((backfill) => begunOf(backfill).map(({ progress }) => progress.cursor.last));
+    .flatMap((backfill) => begunOf(backfill).map(({ progress }) => progress.cursor))
+    .flatMap((cursor) => (cursor.life === life ? [cursor.last] : []));
   return lasts.reduce(
     (most, last) => (last?.epoch === epoch ? maxLsn(most, readLsn(last.watermark)) : most),
     ZERO_LSN,

@@ -198,11 +198,13 @@ test('one that is killed while a backfill that was complete is taken back does s
   expect(progressIn(backfill).endedAt).toBeUndefined();
 });
 
-test('up to where backfills have read is said of an epoch, without those that were cancelled', () => {
+test('up to where backfills have read is said of an epoch of the log, without those that were cancelled', () => {
   note(readUpTo(begun(), 3));
-  const upTo = (epoch: number) => readUpToOf(store.backfills.list(settings.name), epoch);
+  const upTo = (epoch: number, { life } = log.birth) =>
+    readUpToOf(store.backfills.list(settings.name), { epoch, life });
   expect(upTo(0)).toBe(300n);
   expect(upTo(1)).toBe(0n);
+  expect(upTo(0, { ...log.birth, life: 'another' })).toBe(0n);
   store.backfills.setState({ database: settings.name, id: ID }, 'cancelled', { now: NOW });
   expect(upTo(0)).toBe(0n);
 });
