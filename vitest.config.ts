@@ -42,7 +42,7 @@ const besideCounts: Reporter = {
   },
   onTestRunEnd(_modules, errors) {
     for (const { name, message, stack = '', VITEST_TEST_NAME, VITEST_TEST_PATH } of errors) {
-      const met = String(message ?? '').split('\n')[0] ?? '';
+      const met = message.split('\n')[0] ?? '';
       const at = stack.split('\n').find((line) => /^\s*at /.test(line) && !line.includes('node_modules'));
       const beside = [VITEST_TEST_PATH, VITEST_TEST_NAME]
         .flatMap((part) => (typeof part === 'string' ? [part] : []))
