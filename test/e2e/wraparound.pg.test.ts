@@ -31,7 +31,10 @@ async function moveOn(server: Server, next: bigint): Promise<void> {
   }
   await admin.end();
   await server.stop();
-  setNextXid(server.directory, next);
+  while (!setNextXid(server.directory, next)) {
+    await server.start();
+    await server.stop();
+  }
   await server.start();
 }
 

@@ -15,8 +15,11 @@ const NEXT_XID = RECORD.header + 2 + 24;
 /** Two bits for each transaction. */
 const XACT_SEGMENT = { xids: 32 * 8192 * 4, bytes: 32 * 8192 } as const;
 
-/** `cluster`: the directory of its data. The id, 64 bits wide, is the next one that is given out. */
-export function setNextXid(cluster: string, next: bigint): void {
+/**
+ * `cluster`: the directory of its data, of a server that was shut down. The id, 64 bits wide, is the next one that is given out. Answers
+ * whether it could be set: a checkpoint record that stands on two pages it cannot, and the server is to be started and stopped once more.
+ */
+export function setNextXid(cluster: string, next: bigint): boolean {
   const controlFile = join(cluster, 'global', 'pg_control');
   const control = readFileSync(controlFile);
   const lsn = control.readBigUInt64LE(CONTROL.checkPoint);
@@ -27,8 +30,7 @@ export function setNextXid(cluster: string, next: bigint): void {
   const wal = readFileSync(file);
   const start = Number(lsn % SEGMENT_BYTES);
   const record = wal.subarray(start, start + wal.readUInt32LE(start + RECORD.length));
-  if ((lsn % PAGE_BYTES) + BigInt(record.length) > PAGE_BYTES)
-    throw new Error('the checkpoint record stands on two pages: stop the server once more');
+  if ((lsn % PAGE_BYTES) + BigInt(record.length) > PAGE_BYTES) return false;
   if (crcOf(record) !== record.readUInt32LE(RECORD.crc)) throw new Error(`no record stands at ${lsn}`);
   record.writeBigUInt64LE(next, NEXT_XID);
   record.writeUInt32LE(crcOf(record), RECORD.crc);
@@ -38,6 +40,7 @@ export function setNextXid(cluster: string, next: bigint): void {
   control.writeUInt32LE(finish(crc32c(control.subarray(0, end))), end);
   writeFileSync(controlFile, control);
   makeStatusRoom(cluster, Number(next & 0xffff_ffffn));
+  return true;
 }
 
 /** The file that says of each transaction what became of it. */
