@@ -17,7 +17,7 @@ const LEAST_TOLERANCE_MS = 0.5;
  * No window counts for more than so much too many, beside what is read and at rest: where everything stands still for a moment all that
  * come in it are late, and at rest they would hide what is late otherwise.
  */
-const MOST_EXCESS = 0.04;
+export const MOST_EXCESS = 0.04;
 /** Samples at rest that are kept, for how long, and how few of them say something. Many: what is rare is to be among them as often as it comes. */
 const MOST_KEPT = 12_000;
 const KEPT_MS = 120_000;

@@ -1,5 +1,5 @@
 // The pace that live changes of one kind leave a backfill: it falls by how many of them are late, and rises slowly while few are. Pure.
-import { Lateness, LEVELS } from './lateness.ts';
+import { Lateness, LEVELS, MOST_EXCESS } from './lateness.ts';
 
 /** No pace is slower, whatever live changes take: a backfill always ends. Rows a second. */
 export const SLOWEST = 500;
@@ -10,6 +10,8 @@ export const FIRST = 2_000;
  * as many changes are late as at rest, however much they vary.
  */
 const GAIN = 10;
+/** Where changes stay late, twice as much after every second window, up to so many times. */
+const MOST_DOUBLINGS = 3;
 /** Until changes are late for the first time the pace is looked for. */
 const FIRST_RISE = Math.LN2;
 
@@ -17,6 +19,8 @@ export class LeftPace {
   readonly #lateness = new Lateness();
   /** Of each level: the slowest holds. */
   #paces: readonly number[] = LEVELS.map(() => FIRST);
+  /** Of each level, windows in a row in which far too many changes were late. */
+  #late: readonly number[] = LEVELS.map(() => 0);
   #wasLate = false;
 
   get rowsPerSecond(): number {
@@ -35,9 +39,13 @@ export class LeftPace {
     this.#wasLate ||= excess.some((late) => late > 0);
     this.#paces = this.#paces.map((pace, i) => {
       const late = excess[i]!;
-      if (late > 0) return Math.max(SLOWEST, Math.min(pace, most) * Math.exp(-GAIN * late));
+      if (late > 0) {
+        const fall = GAIN * late * 2 ** Math.min(MOST_DOUBLINGS, Math.floor(this.#late[i]! / 2));
+        return Math.max(SLOWEST, Math.min(pace, most) * Math.exp(-fall));
+      }
       const rise = this.#wasLate ? -GAIN * late : FIRST_RISE;
       return Math.min(Math.max(most, pace), pace * Math.exp(rise));
     });
+    this.#late = this.#late.map((windows, i) => (excess[i]! > MOST_EXCESS / 2 ? windows + 1 : 0));
   }
 }
