@@ -159,26 +159,26 @@ test.for([
   },
 );
 
-test(
-  'rows that were not there any more, in a history that is lost, are read',
+test.for<{ readonly title: string; readonly publication?: string }>([
+  { title: 'rows that were not there any more, in a history that is lost, are read' },
   {
-    timeout: 300_000,
+    title: 'rows whose deletes are not published, and lost, are read',
+    publication: `init_sql: "create publication postgres for table t with (publish = 'insert')"`,
   },
-  async ({ skip }) => {
-    if ((await serverVersion(primary)) < HAS_FAILOVER_SLOTS) skip();
-    const id = await beginBackfill({});
-    await pause(id);
-    const before = (await shown(id)).rows_appended;
-    await run(primary, `delete from t where id > ${before}`);
-    await askCommand(service!, 'backfill', 'resume', id);
-    await waitFor(async () => (await shown(id)).state === 'completed', 'the end of the table');
-    await killServer(primary);
-    await standby.promote();
-    const expected = await present();
-    await waitFor(() => consumed() === expected, 'the consumer to have what the table has', 120_000);
-    expect((await shown(id)).tables).toMatchObject([{ restarts: 1 }]);
-  },
-);
+])('$title', { timeout: 300_000 }, async ({ title: _title, ...published }, { skip }) => {
+  if ((await serverVersion(primary)) < HAS_FAILOVER_SLOTS) skip();
+  const id = await beginBackfill(published);
+  await pause(id);
+  const before = (await shown(id)).rows_appended;
+  await run(primary, `delete from t where id > ${before}`);
+  await askCommand(service!, 'backfill', 'resume', id);
+  await waitFor(async () => (await shown(id)).state === 'completed', 'the end of the table');
+  await killServer(primary);
+  await standby.promote();
+  const expected = await present();
+  await waitFor(() => consumed() === expected, 'the consumer to have what the table has', 120_000);
+  expect((await shown(id)).tables).toMatchObject([{ restarts: 1 }]);
+});
 
 /** Another table, read behind `t`, that looks empty in the history that is lost, and of which nothing is read therefore. */
 test.for([
@@ -209,26 +209,3 @@ test.for([
   await waitFor(() => wanted() === 100, 'the rows of the other table', 120_000);
   expect((await shown(id)).tables?.find(({ table }) => table.endsWith('u'))).toMatchObject({ restarts: 1 });
 });
-
-test(
-  'rows whose deletes are not published, and lost, are read',
-  {
-    timeout: 300_000,
-  },
-  async ({ skip }) => {
-    if ((await serverVersion(primary)) < HAS_FAILOVER_SLOTS) skip();
-    const id = await beginBackfill({
-      publication: `init_sql: "create publication postgres for table t with (publish = 'insert')"`,
-    });
-    await pause(id);
-    const before = (await shown(id)).rows_appended;
-    await run(primary, `delete from t where id > ${before}`);
-    await askCommand(service!, 'backfill', 'resume', id);
-    await waitFor(async () => (await shown(id)).state === 'completed', 'the end of the table');
-    await killServer(primary);
-    await standby.promote();
-    const expected = await present();
-    await waitFor(() => consumed() === expected, 'the consumer to have what the table has', 120_000);
-    expect((await shown(id)).tables).toMatchObject([{ restarts: 1 }]);
-  },
-);

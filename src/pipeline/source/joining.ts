@@ -68,10 +68,7 @@ export async function join(joining: Joining): Promise<StartPlan> {
     last: looks.last,
     skipTo,
     isFirstStart: gaps.isFirstStart,
-    readUpTo: readUpTo(ports.options.store.backfills.list(ports.options.settings.name), {
-      epoch: opened.epoch,
-      life: opened.log.birth.life,
-    }),
+    readUpTo: readUpTo(ports.options, opened),
   });
   const { plan, told, certain } = belonging;
   const isAnother = isRenumbered(opened) || looks.isOfAnother(look);

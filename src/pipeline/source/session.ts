@@ -206,9 +206,10 @@ async function markersOf(
 async function assertNotRefused(
   { client, target }: Primary,
   preflight: Preflight,
-  { opened, options: { settings, store }, looks }: SessionPorts,
+  { opened, options, looks }: SessionPorts,
 ): Promise<void> {
   if (opened === undefined) return;
+  const { settings } = options;
   const replication = await connectReplication(settings, target);
   try {
     const server = await readHistory(replication);
@@ -226,7 +227,7 @@ async function assertNotRefused(
       readsStandbys,
       look,
       proved,
-      readUpTo: readUpTo(store.backfills.list(name), { epoch: opened.epoch, life: opened.log.birth.life }),
+      readUpTo: readUpTo(options, opened),
     });
   } finally {
     await closeConnection(replication.client);

@@ -53,6 +53,19 @@ async function breakIn(count: number, keepalive: bigint, sqlState = 'XX000'): Pr
   await waitFor(() => waits().length === count, `wait number ${count}`);
 }
 
+/** Of one row; until it is in the log, where it is the first. */
+async function sendTransaction(stream: Awaited<ReturnType<FakePostgres['stream']>>): Promise<void> {
+  const transaction = { commitLsn: 500n, rows: 1 };
+  const columns = [{ name: 'id', type: INT4, identity: true }];
+  stream.send(
+    begin(transaction),
+    relationMessage({ id: 1, schema: 'public', table: 'items', identity: 'd', columns }),
+    insertMessage(1, ['1']),
+    commit(transaction),
+  );
+  await waitFor(() => source.status().transactions === 1, 'the transaction');
+}
+
 test('each time is waited longer when the stream breaks at one place, although it has begun (C181)', async () => {
   for (const count of [1, 2, 3, 4]) await breakIn(count, 400n);
   expect(waits()).toEqual([2, 6, 18, 54]);
@@ -63,15 +76,7 @@ test('each time is waited longer when the stream breaks at one place, although i
 test('what has come since the last time makes the wait short again: a transaction, or all there was (C181)', async () => {
   for (const count of [1, 2]) await breakIn(count, 400n);
   const third = await server.stream(3);
-  const transaction = { commitLsn: 500n, rows: 1 };
-  const columns = [{ name: 'id', type: INT4, identity: true }];
-  third.send(
-    begin(transaction),
-    relationMessage({ id: 1, schema: 'public', table: 'items', identity: 'd', columns }),
-    insertMessage(1, ['1']),
-    commit(transaction),
-  );
-  await waitFor(() => source.status().transactions === 1, 'the transaction');
+  await sendTransaction(third);
   third.fail('XX000', 'bricht ab');
   await waitFor(() => waits().length === 3, 'the third wait');
   await breakIn(4, 400n);
@@ -149,15 +154,7 @@ test('where the server meets an error of its own while transactions are in progr
   await breakIn(2, 400n, 'XX000');
   await breakIn(3, 400n, '57P01');
   const fourth = await server.stream(4);
-  const transaction = { commitLsn: 500n, rows: 1 };
-  const columns = [{ name: 'id', type: INT4, identity: true }];
-  fourth.send(
-    begin(transaction),
-    relationMessage({ id: 1, schema: 'public', table: 'items', identity: 'd', columns }),
-    insertMessage(1, ['1']),
-    commit(transaction),
-  );
-  await waitFor(() => source.status().transactions === 1, 'the transaction');
+  await sendTransaction(fourth);
   fourth.fail('57P01', 'geht');
   await server.stream(5);
   const began = server.asked.filter((asked) => asked.startsWith('START_REPLICATION'));

@@ -66,13 +66,14 @@ const begunOf = ({ tables = [] }: Backfill): readonly Begun[] =>
 
 /** What was committed before this has been read into this log, in its epoch, by some backfill that goes back where it is lost. */
 export function readUpTo(
-  backfills: readonly Backfill[],
-  { epoch, life }: { readonly epoch: number; readonly life: string },
+  { settings, store }: Pick<Ports, 'settings' | 'store'>,
+  { epoch, log: { birth } }: Pick<SourceLog, 'epoch' | 'log'>,
 ): Lsn {
-  const lasts = backfills
+  const lasts = store.backfills
+    .list(settings.name)
     .filter(({ state }) => state !== 'cancelled')
     .flatMap((backfill) => begunOf(backfill).map(({ progress }) => progress.cursor))
-    .flatMap((cursor) => (cursor.life === life ? [cursor.last] : []));
+    .flatMap((cursor) => (cursor.life === birth.life ? [cursor.last] : []));
   return lasts.reduce(
     (most, last) => (last?.epoch === epoch ? maxLsn(most, readLsn(last.watermark)) : most),
     ZERO_LSN,

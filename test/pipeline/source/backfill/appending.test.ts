@@ -62,25 +62,15 @@ describe('what the place of a table rests on', () => {
     ).cursor.last;
   };
 
+  const at = (watermark: string) => ({ epoch: 0, watermark });
+
   test('is what a chunk saw, also where it saw no row', () => {
-    expect(lastAfter({ watermark: toLsn(32n), count: 1 }, [0], toLsn(16n))).toEqual({
-      epoch: 0,
-      watermark: '0/20',
-    });
-    expect(lastAfter({ watermark: toLsn(32n), count: 0 }, [], toLsn(16n))).toEqual({
-      epoch: 0,
-      watermark: '0/20',
-    });
+    expect(lastAfter({ watermark: toLsn(32n), count: 1 }, [0], toLsn(16n))).toEqual(at('0/20'));
+    expect(lastAfter({ watermark: toLsn(32n), count: 0 }, [], toLsn(16n))).toEqual(at('0/20'));
   });
 
   test('and what the stream had brought: a change that kept rows out may have come after they were read', () => {
-    expect(lastAfter({ watermark: toLsn(32n), count: 2 }, [1], toLsn(48n))).toEqual({
-      epoch: 0,
-      watermark: '0/30',
-    });
-    expect(lastAfter({ watermark: toLsn(32n), count: 2 }, [], toLsn(48n))).toEqual({
-      epoch: 0,
-      watermark: '0/30',
-    });
+    expect(lastAfter({ watermark: toLsn(32n), count: 2 }, [1], toLsn(48n))).toEqual(at('0/30'));
+    expect(lastAfter({ watermark: toLsn(32n), count: 2 }, [], toLsn(48n))).toEqual(at('0/30'));
   });
 });

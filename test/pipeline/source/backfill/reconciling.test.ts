@@ -200,8 +200,8 @@ test('one that is killed while a backfill that was complete is taken back does s
 
 test('up to where backfills have read is said of an epoch of the log, without those that were cancelled', () => {
   note(readUpTo(begun(), 3));
-  const upTo = (epoch: number, { life } = log.birth) =>
-    readUpToOf(store.backfills.list(settings.name), { epoch, life });
+  const upTo = (epoch: number, birth = log.birth) =>
+    readUpToOf({ settings, store }, { epoch, log: { birth } as never });
   expect(upTo(0)).toBe(300n);
   expect(upTo(1)).toBe(0n);
   expect(upTo(0, { ...log.birth, life: 'another' })).toBe(0n);
