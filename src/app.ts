@@ -15,7 +15,7 @@ import { Topology } from './pipeline/service/topology.ts';
 import type { ServiceSettings } from './pipeline/settings.ts';
 import { untilDescriptorsFree } from './pipeline/threads/descriptors.ts';
 import { giveBackIdleMemory } from './pipeline/threads/idle-memory.ts';
-import { growHeapsSlowly } from './pipeline/threads/memory.ts';
+import { suitHeaps } from './pipeline/threads/memory.ts';
 import { notRunning } from './pipeline/sink/pull/answers.ts';
 import { pullStreams } from './pipeline/sink/pull/streams.ts';
 import type { SinkId } from './store/sink-records.ts';
@@ -31,7 +31,7 @@ export async function startService(
   { logger, version, pg2sqsNames = false, signal }: StartOptions,
 ): Promise<RunningService> {
   const { dataDir, shutdownTimeoutMs, statsIntervalMs } = settings;
-  growHeapsSlowly();
+  suitHeaps();
   const startedAt = wallTime().toISOString();
   const topology = new Topology();
   const ended = Promise.withResolvers<{ exitCode: number }>();

@@ -38,6 +38,7 @@ function grown<T extends Uint8Array<ArrayBuffer> | Float64Array<ArrayBuffer>>(ar
   return larger;
 }
 
+const ZERO = 0x30;
 const FIRST_BITMAP_BYTES = 8;
 const FIRST_ROWS = 1024;
 
@@ -79,7 +80,7 @@ export class QueueAccounting {
   #rowGroupPrefix: string | undefined;
   #dedupSuffix: string | undefined;
 
-  /** Returns when the change was committed (milliseconds since 1970); undefined: it is not counted, a repeat or no change. */
+  /** `body`: as it stands in the request, or unescaped. Returns when the change was committed (milliseconds since 1970); undefined: it is not counted, a repeat or no change. */
   accept(group: string, dedup: string, body: string): number | undefined {
     const message = this.#message;
     const counts = this.#counts;
@@ -130,13 +131,13 @@ export class QueueAccounting {
   /** A key is its transaction's prefix and the index; a deduplication id is the key and the same suffix for all. */
   #isKeyOf(transaction: Transaction, index: number, key: string, dedup: string): boolean {
     this.#dedupSuffix ??= dedup.slice(key.length);
-    return key === transaction.keyPrefix + index && dedup === key + this.#dedupSuffix;
+    return isNumbered(key, transaction.keyPrefix, index) && isJoined(dedup, key, this.#dedupSuffix);
   }
 
   #isInOrder(group: string, id: number, commitLsn: number, index: number): boolean {
     const inOrder = this.#rows.advance(id, commitLsn, index);
     this.#rowGroupPrefix ??= prefixBefore(group, String(id));
-    if (group === this.#rowGroupPrefix + id) return inOrder;
+    if (isNumbered(group, this.#rowGroupPrefix, id)) return inOrder;
     const last = this.#groups.get(group);
     if (last === undefined) {
       this.#groups.set(group, { commitLsn, index });
@@ -147,6 +148,22 @@ export class QueueAccounting {
     last.index = index;
     return inOrder;
   }
+}
+
+/** `text === before + behind`, without making a text of it. */
+const isJoined = (text: string, before: string, behind: string): boolean =>
+  text.length === before.length + behind.length && text.startsWith(before) && text.endsWith(behind);
+
+/** The same with a whole number behind. */
+function isNumbered(text: string, before: string, number: number): boolean {
+  if (!text.startsWith(before)) return false;
+  let left = number;
+  let at = text.length - 1;
+  do {
+    if (text.charCodeAt(at--) !== ZERO + (left % 10)) return false;
+    left = Math.floor(left / 10);
+  } while (left > 0);
+  return at === before.length - 1;
 }
 
 /** `group` without `id` at its end; the empty text when it does not end so: then groups are not rows. */

@@ -14,7 +14,7 @@ export type BenchRequest = {
 
 /** Answers with JSON; ASCII only. */
 export type Reply = {
-  send(status: number, json: string): void;
+  readonly send: (status: number, json: string) => void;
   /** Leaves the request without an answer, until the connection is cut. */
   readonly socket: Socket;
 };

@@ -36,17 +36,21 @@ export class BenchQueue {
     this.#latency = new LatencyRecord();
   }
 
-  accept(group: string, dedup: string, body: string): void {
+  /** `body`: as it stands in the request, or unescaped. `afterMs`: it is accepted so much later than now. */
+  accept(group: string, dedup: string, body: string, afterMs = 0): void {
     const commitMs = this.#accounting.accept(group, dedup, body);
     if (commitMs === undefined) return;
-    const acceptedMs = wallClockMs();
-    this.#last.acceptedMs = acceptedMs;
+    const acceptedMs = wallClockMs() + afterMs;
+    this.#last.acceptedMs = Math.max(acceptedMs, this.#last.acceptedMs || 0);
     this.#timeline[Math.floor((acceptedMs - (this.#first.acceptedMs || acceptedMs)) / TIMELINE_MS)] =
       this.#accounting.accepted;
     this.#last.commitMs = commitMs;
     if (this.#accounting.accepted === 1) this.#first = { acceptedMs, commitMs };
     if (commitMs >= this.#sampleFromMs) this.#latency.add(acceptedMs - commitMs);
-    if (this.#waiting.length > 0) this.#answerWaiting();
+    const { accepted: count } = this.#accounting;
+    if (!this.#waiting.some(({ accepted }) => count >= accepted)) return;
+    if (afterMs === 0) this.#answerWaiting();
+    else setTimeout(() => this.#answerWaiting(), afterMs);
   }
 
   /** Resolves once so many changes were accepted, or when nothing new comes any more. */

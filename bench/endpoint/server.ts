@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { startHttpServer, type BenchRequest, type Reply, type ServerCertificate } from './http.ts';
 import type { Network } from './protocol.ts';
 import type { BenchQueue } from './queue.ts';
+import { readSendRequest, unescaped, type SentEntry } from './send-request.ts';
 
 const ACCOUNT = '000000000000';
 /** A queue that rows name is accounted for with its like: `bench-17.fifo` with `bench.fifo`. */
@@ -18,23 +19,16 @@ const SEND_TARGET = /\r\nx-amz-target: *AmazonSQS\.SendMessageBatch\r\n/i;
 const SDK_USER_AGENT = /\r\nuser-agent: *aws-sdk/i;
 const ATTRIBUTES = { FifoQueue: 'true', MaximumMessageSize: String(MAX_BYTES) };
 
-type Entry = {
-  readonly Id: string;
-  readonly MessageBody: string;
-  readonly MessageGroupId?: string;
-  readonly MessageDeduplicationId?: string;
-};
-type SqsRequest = {
-  readonly QueueUrl?: string;
-  readonly QueueName?: string;
-  readonly Entries?: readonly Entry[];
-};
+/** What the other actions say of the queue. */
+type QueueRequest = { readonly QueueUrl?: string; readonly QueueName?: string };
 
 /** Jitter: answers take up to a quarter more or less. */
 const JITTER = 0.5;
 
 /** What the server asks of a queue. */
-export type ServedQueue = Pick<BenchQueue, 'mode' | 'requests' | 'throttled' | 'cut' | 'accept'>;
+export type ServedQueue = Pick<BenchQueue, 'mode' | 'requests' | 'throttled' | 'cut'> & {
+  accept(...message: Required<Parameters<BenchQueue['accept']>>): void;
+};
 
 export type EndpointServer = {
   readonly url: string;
@@ -63,41 +57,52 @@ export async function startEndpointServer(
   const listen = async (over?: ServerCertificate): Promise<string> => {
     const url = await startHttpServer((request, reply) => {
       const { rttMs } = server.network;
-      if (rttMs === 0) return serve(url, request, reply);
-      setTimeout(() => serve(url, request, reply), rttMs * (1 - JITTER / 2 + Math.random() * JITTER));
+      const afterMs = rttMs * (1 - JITTER / 2 + Math.random() * JITTER);
+      const answer = answerTo(url, request, reply, afterMs);
+      if (afterMs === 0) answer();
+      else setTimeout(answer, afterMs);
     }, over);
     return url;
   };
-  /** `url`: the listener's, which the queues' own begin with. */
-  function serve(url: string, { head, body }: BenchRequest, reply: Reply): void {
-    const request = JSON.parse(body) as SqsRequest;
+  /**
+   * What becomes of a request is decided as it comes, while its bytes are in the processor's cache, as of the time when it is answered:
+   * `afterMs` later. `url`: the listener's, which the queues' own begin with.
+   */
+  function answerTo(
+    url: string,
+    { head, body }: BenchRequest,
+    { send, socket }: Reply,
+    afterMs: number,
+  ): () => void {
     if (!SEND_TARGET.test(head)) {
-      const name = request.QueueName ?? nameOf(request.QueueUrl ?? '');
+      const asked = JSON.parse(body) as QueueRequest;
+      const name = asked.QueueName ?? nameOf(asked.QueueUrl ?? '');
       // GetQueueUrl, CreateQueue and GetQueueAttributes each look for their own part.
       const QueueUrl = `${url}/${ACCOUNT}/${name}`;
-      return reply.send(200, JSON.stringify({ QueueUrl, Attributes: ATTRIBUTES }));
+      return () => send(200, JSON.stringify({ QueueUrl, Attributes: ATTRIBUTES }));
     }
-    const queue = queueOf(nameOf(request.QueueUrl!).replace(ROUTED, ''));
+    const { queueUrl, entries } = readSendRequest(body);
+    const queue = queueOf(nameOf(queueUrl).replace(ROUTED, ''));
     if (queue.mode === 'stalled') {
-      stalled.add(reply.socket);
-      reply.socket.once('close', () => stalled.delete(reply.socket));
-      return;
+      stalled.add(socket);
+      socket.once('close', () => stalled.delete(socket));
+      return () => undefined;
     }
-    if (queue.mode === 'refusing') return reply.send(503, errorOf('ServiceUnavailable'));
-    if (request.Entries!.length > MAX_ENTRIES || body.length > 2 * MAX_BYTES) {
-      return reply.send(400, errorOf('BatchRequestTooLong'));
+    if (queue.mode === 'refusing') return () => send(503, errorOf('ServiceUnavailable'));
+    if (entries.length > MAX_ENTRIES || body.length > 2 * MAX_BYTES) {
+      return () => send(400, errorOf('BatchRequestTooLong'));
     }
     const { perSecond, cutOneIn } = server.network;
     if (cutOneIn !== undefined && ++requests % cutOneIn === 0) {
       queue.cut++;
-      reply.socket.destroy();
-      return;
+      return () => socket.destroy();
     }
-    if (perSecond !== undefined && !limit.takes(request.Entries!.length, perSecond)) {
+    if (perSecond !== undefined && !limit.takes(entries.length, perSecond)) {
       queue.throttled++;
-      return reply.send(400, errorOf('RequestThrottled'));
+      return () => send(400, errorOf('RequestThrottled'));
     }
-    return reply.send(200, accept(queue, request.Entries!, SDK_USER_AGENT.test(head)));
+    const answer = accept(queue, { entries, afterMs, withHashes: SDK_USER_AGENT.test(head) });
+    return () => send(200, answer);
   }
   const url = await listen();
   return Object.assign(server, {
@@ -121,21 +126,33 @@ class RateLimit {
   }
 }
 
+type Accepted = {
+  readonly entries: readonly SentEntry[];
+  readonly afterMs: number;
+  readonly withHashes: boolean;
+};
+
 /** Every entry is accepted; whether it should have come is the accounting's business. Returns the answer. */
-function accept(queue: ServedQueue, entries: readonly Entry[], withHashes: boolean): string {
+function accept(queue: ServedQueue, { entries, afterMs, withHashes }: Accepted): string {
   queue.requests++;
   let text = '{"Successful":[';
-  const shortest = entries.reduce((least, { MessageBody }) => Math.min(least, MessageBody.length), Infinity);
+  const shortest = shortestOf(entries);
   for (let i = 0; i < entries.length; i++) {
-    const { Id, MessageBody, MessageGroupId = '', MessageDeduplicationId = '' } = entries[i]!;
-    queue.accept(MessageGroupId, MessageDeduplicationId, MessageBody);
+    const entry = entries[i]!;
+    queue.accept(entry.group, entry.dedup, entry.escaped, afterMs);
     const md5 =
-      withHashes || MessageBody.length === shortest
-        ? `,"MD5OfMessageBody":"${hash('md5', MessageBody)}"`
-        : '';
-    text += `${i === 0 ? '' : ','}{"Id":"${Id}","MessageId":"${queue.requests}-${i}"${md5}}`;
+      withHashes || i === shortest ? `,"MD5OfMessageBody":"${hash('md5', unescaped(entry.escaped))}"` : '';
+    text += `${i === 0 ? '' : ','}{"Id":"${entry.id}","MessageId":"${queue.requests}-${i}"${md5}}`;
   }
   return `${text}],"Failed":[]}`;
+}
+
+/** The first of them, as the sink finds it. */
+function shortestOf(entries: readonly SentEntry[]): number {
+  let shortest = 0;
+  for (let i = 1; i < entries.length; i++)
+    if (entries[i]!.escaped.length < entries[shortest]!.escaped.length) shortest = i;
+  return shortest;
 }
 
 const errorOf = (code: string): string => `{"__type":"com.amazonaws.sqs#${code}","message":"${code}"}`;

@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { calibrateClock, wallClockMs } from '../clock.ts';
 import { LatencyRecord, type LatencyFigures } from '../endpoint/latency-record.ts';
 import { commitTimeOf } from '../endpoint/message.ts';
+import { unescaped } from '../endpoint/send-request.ts';
 import { startEndpointServer, type ServedQueue } from '../endpoint/server.ts';
 
 /** What it was told so far. */
@@ -53,14 +54,14 @@ let latency = new LatencyRecord();
 /** Of the changes that came: what comes again the queue would drop. Of a row's `read` it is told by the row. */
 const changes = new Set<string>();
 
-function accept(dedup: string, body: string): void {
+function accept(dedup: string, body: string, afterMs: number): void {
   seen.messages++;
   const { record, action } = JSON.parse(body) as Message;
   const { id, v } = record;
   if (action === 'read') return acceptRead(id, v);
   if (changes.has(dedup)) return void seen.repeats++;
   changes.add(dedup);
-  latency.add(wallClockMs() - commitTimeOf(body));
+  latency.add(wallClockMs() + afterMs - commitTimeOf(body));
   if (action === 'delete') versions[id] = GONE;
   else versions[id] = newest[id] = v;
 }
@@ -107,7 +108,10 @@ const queueOf = (name: string): ServedQueue => ({
   requests: 0,
   throttled: 0,
   cut: 0,
-  accept: name === watched ? (_group, dedup, body) => accept(dedup, body) : () => undefined,
+  accept:
+    name === watched
+      ? (_group, dedup, escaped, afterMs) => accept(dedup, unescaped(escaped), afterMs)
+      : () => undefined,
 });
 const queues = new Map<string, ServedQueue>();
 const endpoint = await startEndpointServer((name) => {

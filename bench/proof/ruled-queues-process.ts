@@ -1,5 +1,6 @@
 // The queues of the rules' proof, in a process of their own: what each is handed over goes into one accounting.
 import { Client } from 'pg';
+import { unescaped } from '../endpoint/send-request.ts';
 import { startEndpointServer, type ServedQueue } from '../endpoint/server.ts';
 import { RuledAccounting, type RuledFigures } from './ruled-accounting.ts';
 
@@ -46,8 +47,8 @@ function queueOf(name: string): ServedQueue {
     requests: 0,
     throttled: 0,
     cut: 0,
-    accept: (group, dedup, body) =>
-      accounting.accept({ queue: name, group, dedup, body }, `${name} ${queue.requests}`),
+    accept: (group, dedup, escaped) =>
+      accounting.accept({ queue: name, group, dedup, body: unescaped(escaped) }, `${name} ${queue.requests}`),
   };
   return queue;
 }

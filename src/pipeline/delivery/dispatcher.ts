@@ -128,7 +128,7 @@ export class Dispatcher {
       probeAt = Math.min(probeAt, queue.waitsUntilMs(now) ?? Infinity);
     };
     for (const queue of routes.fixed()) {
-      while (this.#sendNext(queue, now));
+      while (!this.#isToFill(queue) && this.#sendNext(queue, now));
       look(queue);
     }
     routes.turns.wakeDue(now);
@@ -201,6 +201,19 @@ export class Dispatcher {
     if (turns.isAnyClosed) open.mayOpen(nowMs);
     else open.areWantedByNobody();
     return open.all();
+  }
+
+  /**
+   * Does the next request of a fixed route wait for what is read right after this, which fills it? Others are under way there: were it not
+   * read, their answers would tell.
+   */
+  #isToFill(queue: RouteQueue<Pending>): boolean {
+    const { ready, route } = queue;
+    if (!this.isReading || queue.lanesInUse <= MAX_PARTIAL_READING || this.#unsettled.room.isFull())
+      return false;
+    // Those that wait in their groups may go with these.
+    if (this.#cut.ordered && route.keepsOrder) return false;
+    return ready.length < Math.min(route.limits.batchCount, this.#cut.maxCount);
   }
 
   /** Of requests that carry less than they could, to routes that rows decide. */

@@ -67,6 +67,7 @@ export class Groups<Message extends Grouped> {
     else previous.next = next;
     if (next === undefined) queue.last = previous;
     else next.previous = previous;
+    link.previous = link.next = undefined;
     queue.length--;
     if (queue.length === 0) this.#close(queue);
     return previous === undefined ? next?.message : undefined;
@@ -91,6 +92,7 @@ export class Groups<Message extends Grouped> {
       while (before!.nextAtPlace !== queue) before = before!.nextAtPlace;
       before!.nextAtPlace = queue.nextAtPlace;
     }
+    queue.nextAtPlace = undefined;
     this.#count--;
   }
 

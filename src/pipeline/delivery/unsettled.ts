@@ -32,7 +32,10 @@ export class Unsettled {
 
   /** In log order. What has been passed may be taken out on the way. */
   *all(): Generator<Pending> {
-    for (let message = this.#first; message !== undefined; message = message.after) yield message;
+    for (let message = this.#first, next = message; message !== undefined; message = next) {
+      next = message.after;
+      yield message;
+    }
   }
 
   /** Should a message of this table, group and route keep only its log offset for now? */
@@ -77,18 +80,24 @@ export class Unsettled {
     if (message.waitsOn === 0) ready(message);
   }
 
-  /** A message is settled: what waited for it alone may go. */
+  /**
+   * A message is settled: what waited for it alone may go. It points at no other any more: one that has outlived two collections of garbage
+   * would hold those behind it, dead as it is, and these the next ones.
+   */
   leave(message: Pending): void {
     if (message.isOfTheLog) {
       if (message.before === undefined) this.#first = message.after;
       else message.before.after = message.after;
       if (message.after === undefined) this.#last = message.before;
       else message.after.before = message.before;
+      message.before = message.after = undefined;
     }
     this.room.leaveRoute(message.routeQueue);
     this.room.free(message);
-    if (message.links !== undefined) this.#release(this.#groups.remove(message.links));
-    if (message.secondLink !== undefined) this.#release(this.#groups.remove(message.secondLink));
+    const { links, secondLink } = message;
+    message.links = message.secondLink = undefined;
+    if (links !== undefined) this.#release(this.#groups.remove(links));
+    if (secondLink !== undefined) this.#release(this.#groups.remove(secondLink));
     if (isBarrier(message)) {
       for (const waiting of message.plan.barriers.settle(message)) this.#release(waiting);
     } else if (message.stretch !== undefined) {

@@ -162,9 +162,13 @@ export class SinkRunner {
     }
   }
 
-  /** Nothing is read meanwhile. */
+  /** Nothing is read meanwhile: what waited for more goes as it is. */
   async #rest(waiting: Promise<void>): Promise<void> {
-    this.#parts.dispatcher.isReading = false;
+    const { dispatcher } = this.#parts;
+    if (dispatcher.isReading) {
+      dispatcher.isReading = false;
+      dispatcher.dispatch();
+    }
     await waiting;
   }
 

@@ -42,7 +42,7 @@ const bodies = new SpareWriters({ initial: BODY_BYTES, each: MAX_KEPT_BYTES, all
 export type WrittenBody = RequestBytes & {
   /** Of the entries in it. */
   readonly tag: EntryTag;
-  /** Lets another request use the buffer. Only after a complete answer: after an error a socket may still be reading it. */
+  /** Lets another request use the buffer. */
   readonly release: () => void;
 };
 
@@ -119,6 +119,7 @@ export class BatchParts<Encoded> {
   /** The body that a buffer holds now. */
   written(writer: ByteWriter, tag: EntryTag): WrittenBody {
     const { buffer, length } = writer;
+    // Another request may use the buffer then: the next one as a rule, as long as it is in the processor's cache.
     const release = (): void => bodies.giveBack(writer);
     return { buffer, bodyStart: HEAD_ROOM_BYTES, end: length, tag, release };
   }

@@ -67,8 +67,8 @@ export class AwsClient {
   /**
    * Calls `action` with `body`, in the protocol's bytes; resolves with what `read` makes of the answer. Throws
    * RequestError when AWS refuses or nobody answers, and the signal's reason when it aborts. What `read` throws says that
-   * this answers something else: RequestError, and the connection is closed. The bytes must not change before `read` returns or this
-   * settles, nor after an error (a dead socket may still hold them).
+   * this answers something else: RequestError, and the connection is closed. The bytes must not change before they are
+   * released.
    */
   async call<Answer>(
     action: string,

@@ -33,7 +33,16 @@ const MAX_AGE_MS = 300_000;
 const AGE_SPREAD = 0.5;
 
 /** The body is `buffer[bodyStart, end)`; what is before it is room for the head. */
-export type RequestBytes = { readonly buffer: Buffer; readonly bodyStart: number; readonly end: number };
+export type RequestBytes = {
+  readonly buffer: Buffer;
+  readonly bodyStart: number;
+  readonly end: number;
+  /**
+   * Called once nobody reads the bytes any more: when the kernel has them all, or with the reply. Never where there was none: a socket may
+   * still hold them.
+   */
+  readonly release?: () => void;
+};
 
 /** A body without room for the head. */
 export const wholeBody = (body: Buffer): RequestBytes => ({ buffer: body, bodyStart: 0, end: body.length });
@@ -45,6 +54,8 @@ export type ReceivedReply = HttpReply & {
 
 type Exchange = {
   readonly signal: AbortSignal;
+  /** Of its bytes, while a socket may hold them. */
+  release: (() => void) | undefined;
   readonly resolve: (reply: ReceivedReply) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -56,6 +67,7 @@ export class HttpConnection {
   readonly #pool: PoolPorts;
   readonly #reader: ReplyReader;
   readonly #socket: Socket;
+  readonly #isTls: boolean;
   #isConnected = false;
   #isGone = false;
   #deadlineMs: number;
@@ -73,6 +85,7 @@ export class HttpConnection {
     const now = steadyMs();
     this.#deadlineMs = now + options.timeoutMs;
     this.#retiresAtMs = now + maxAgeMs * (1 + AGE_SPREAD * Math.random());
+    this.#isTls = origin.protocol === 'https:';
     this.#socket = openSocket(origin, options.timeoutMs, options.socket, {
       buffer: readBuffer,
       callback: (count) => {
@@ -81,7 +94,7 @@ export class HttpConnection {
       },
     });
     this.#socket.setNoDelay(true);
-    this.#socket.once(origin.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+    this.#socket.once(this.#isTls ? 'secureConnect' : 'connect', () => {
       this.#isConnected = true;
       this.#deadlineMs = steadyMs() + options.timeoutMs;
     });
@@ -97,7 +110,8 @@ export class HttpConnection {
   /** One request at a time. */
   send(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     return new Promise((resolve, reject) => {
-      this.#exchange = { signal, resolve, reject };
+      const exchange: Exchange = { signal, release: bytes.release, resolve, reject };
+      this.#exchange = exchange;
       this.#deadlineMs = steadyMs() + this.#options.timeoutMs;
       this.#reader.expect(head.startsWith('HEAD '));
       const start = bytes.bodyStart - head.length;
@@ -110,7 +124,13 @@ export class HttpConnection {
         this.#socket.write(bytes.buffer.subarray(bytes.bodyStart, bytes.end));
         this.#socket.uncork();
       }
+      if (!this.#isTls && this.#isAllWritten) release(exchange);
     });
+  }
+
+  /** Of TLS it is known a turn of the event loop late. https://github.com/nodejs/node/blob/main/src/crypto/crypto_tls.cc (TLSWrap::DoWrite) */
+  get #isAllWritten(): boolean {
+    return this.#socket.writableLength === 0;
   }
 
   /** Ends the request that this signal belongs to, and the connection with it: a reply may still be on its way. */
@@ -153,18 +173,17 @@ export class HttpConnection {
   }
 
   /**
-   * Of TLS it is known a turn of the event loop late that all was written, and the reply may be here by then. The next turn tells
-   * which of the two it is. https://github.com/nodejs/node/blob/main/src/crypto/crypto_tls.cc (TLSWrap::DoWrite)
+   * Where it is known late that all was written, the reply may be here by then. The next turn tells which of the two it is.
    */
   #take(reply: HttpReply): void {
-    const isWritten = this.#socket.writableLength === 0;
+    const isWritten = this.#isAllWritten;
     // A refusal holds, however much it has read.
     if (isWritten || reply.status >= 300) return this.#answer(reply, !isWritten);
     this.#early = reply;
     setImmediate(() => {
       const early = this.#early;
       this.#early = undefined;
-      if (early !== undefined && !this.#isGone) this.#answer(early, this.#socket.writableLength > 0);
+      if (early !== undefined && !this.#isGone) this.#answer(early, !this.#isAllWritten);
     });
   }
 
@@ -179,6 +198,7 @@ export class HttpConnection {
     // Nobody can have taken what was not sent yet, whatever the answer says.
     if (isEarly && reply.status < 300) return this.destroy(networkError(EARLY));
     const { keepAlive, keepAliveMs } = reply;
+    if (!isEarly) release(this.#exchange!);
     this.#exchange!.resolve({ ...reply, hangUp: this.#hangUp });
     this.#exchange = undefined;
     // What is left of an unread request would go out before the next one, from bytes that are the caller's again.
@@ -196,6 +216,11 @@ export class HttpConnection {
     if (reply !== undefined) return this.#take({ ...reply, keepAlive: false });
     this.destroy(networkError(HUNG_UP));
   }
+}
+
+function release(exchange: Exchange): void {
+  exchange.release?.();
+  exchange.release = undefined;
 }
 
 /** For us it has hung up: before it had the request. */

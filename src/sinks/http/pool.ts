@@ -45,7 +45,7 @@ export class HttpPool {
   /**
    * Sends one request: `head` (request line and headers with the empty line, ASCII) and the body; resolves with the
    * reply, whatever its status. Throws NoReplyError when there is none, and the signal's reason when it aborts. The
-   * bytes must not change before this settles, nor after an error (a dead socket may still hold them).
+   * bytes must not change before they are released.
    */
   request(head: string, bytes: RequestBytes, signal: AbortSignal): Promise<ReceivedReply> {
     const connection = signal.aborted ? undefined : this.#takeIdle();

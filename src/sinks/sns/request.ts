@@ -46,7 +46,7 @@ export class PublishWriter {
     return this.#parts.sizeOf(message);
   }
 
-  /** The request's body; `release` it once nobody can read it any more. */
+  /** The request's body. */
   write(topic: { requestStart: Buffer; isFifo: boolean }, batch: readonly Message[]): WrittenBody {
     const writer = this.#parts.takeWriter();
     const tag = this.#parts.nextTag();

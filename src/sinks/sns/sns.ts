@@ -100,7 +100,6 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     return found.client.call('PublishBatch', body, signal, (answer) => {
       // `awsQuery` reads an answer as an element, or not at all.
       const outcomes = outcomesOf(readPublishReply(answer.parse() as XmlElement), sent, failures);
-      body.release();
       return outcomes;
     });
   };

@@ -33,7 +33,7 @@ export class RequestWriter {
     return this.#parts.sizeOf(message);
   }
 
-  /** The request's body; `release` it once nobody can read it any more. */
+  /** The request's body. */
   write(queue: { requestStart: Literal; isFifo: boolean }, batch: readonly Message[]): WrittenBody {
     const writer = this.#parts.takeWriter();
     const tag = this.#parts.nextTag();

@@ -83,7 +83,6 @@ function createSqsSink(config: SqsConfig, context: SinkContext): Sink<SqsQueue> 
       const outcomes = reply === undefined ? allDelivered(batch) : outcomesOf(reply, sent, failures);
       const digests = reply === undefined ? ofAll : comparedDigests(reply, sent);
       if (digests !== undefined && !isOfBatch(digests, batch, sent.compared)) throw strayReply();
-      body.release();
       return outcomes;
     });
   };

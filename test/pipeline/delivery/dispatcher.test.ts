@@ -100,6 +100,47 @@ test('a message larger than what a request of several may hold goes alone', asyn
   expect(h.batches()).toEqual([[0], [1], [2, 3], [4]]);
 });
 
+describe('while more is read, a request that could carry more', () => {
+  const started = (settings = {}, route = routeTo('q', { lanesPerRoute: 32 })) => {
+    const h = harness({ hold: true, settings });
+    let groups = 0;
+    const add = (count: number): void => {
+      for (let i = 0; i < count; i++) h.add({ group: `g${groups++}`, route });
+      h.dispatcher.dispatch();
+    };
+    return { h, add };
+  };
+
+  test('waits for what fills it, where others are under way', () => {
+    const { h, add } = started();
+    h.dispatcher.isReading = true;
+    add(87);
+    expect(h.held).toHaveLength(9);
+    add(3);
+    expect(h.held).toHaveLength(9);
+    add(7);
+    expect(h.held).toHaveLength(10);
+    add(4);
+    h.dispatcher.isReading = false;
+    expect(h.held).toHaveLength(10);
+    h.dispatcher.dispatch();
+    expect(h.held).toHaveLength(11);
+  });
+
+  test('goes at once where few are under way, and where a request keeps the order of its groups', () => {
+    const few = started();
+    few.h.dispatcher.isReading = true;
+    for (let i = 0; i < 9; i++) few.add(1);
+    expect(few.h.held).toHaveLength(9);
+    few.add(1);
+    expect(few.h.held).toHaveLength(9);
+    const ordered = started({ ordered: true });
+    ordered.h.dispatcher.isReading = true;
+    for (let i = 0; i < 12; i++) ordered.add(1);
+    expect(ordered.h.held).toHaveLength(12);
+  });
+});
+
 test('only the failed message of a batch is sent again, and its group waits for it (C221)', async () => {
   const h = harness({
     answer: (m, attempt) => (m.position.index === 1 && attempt < 3 ? REFUSED : 'delivered'),
@@ -241,6 +282,18 @@ test('a changed key waits for everything of the old group and holds everything l
   expect(order[0]).toBe(1);
   expect(order[1]).toBe(0);
   expect(order[2]).toBe(2);
+});
+
+test('what is settled points at no other message: as garbage that is not collected yet it would hold those behind it', async () => {
+  const h = harness();
+  for (let i = 0; i < 30; i++) h.add({ group: `g${i % 4}`, ...(i % 5 === 0 && { previousGroup: 'old' }) });
+  const messages = [...h.delivery.unsettled.all()];
+  const links = messages.flatMap(({ links, secondLink }) => [links, secondLink]);
+  await h.drained();
+  expect(messages).toHaveLength(30);
+  for (const { before, after, links, secondLink } of messages)
+    expect([before, after, links, secondLink]).toEqual([undefined, undefined, undefined, undefined]);
+  for (const link of links) expect([link?.previous, link?.next]).toEqual([undefined, undefined]);
 });
 
 test('keys swapped in one transaction do not wait for each other for ever', async () => {

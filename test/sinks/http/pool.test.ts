@@ -12,6 +12,7 @@ import {
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { buffer } from 'node:stream/consumers';
@@ -53,12 +54,18 @@ function poolTo(origin: string, options: Partial<HttpPoolOptions> = {}): HttpPoo
 }
 
 /** Sends a body with its head in the room before it, or without that room. */
-function post(pool: HttpPool, body: string, how: { room?: number; signal?: AbortSignal } = {}) {
+function post(
+  pool: HttpPool,
+  body: string,
+  how: { room?: number; signal?: AbortSignal; release?: () => void } = {},
+) {
   const content = Buffer.from(body);
   const head = `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${content.length}\r\n\r\n`;
   const bodyStart = how.room ?? 200;
   const bytes = Buffer.concat([Buffer.alloc(bodyStart), content]);
-  return pool.request(head, { buffer: bytes, bodyStart, end: bytes.length }, how.signal ?? patient);
+  const { release } = how;
+  const request = { buffer: bytes, bodyStart, end: bytes.length, ...(release && { release }) };
+  return pool.request(head, request, how.signal ?? patient);
 }
 
 /** Answers with what it was sent; counts connections. */
@@ -90,6 +97,26 @@ describe.each(['http', 'https'])('over %s', (scheme) => {
       expect(reply.body.toString() === body).toBe(true);
     }
     expect(server.connections()).toBe(1);
+  });
+
+  test('the bytes of requests are released when nobody reads them any more: each changed then, all arrive as they were', async () => {
+    const server = await start(echo);
+    const pool = poolTo(server.url);
+    const bodies = Array.from({ length: 20 }, (_, i) => `${i}`.repeat(i % 2 === 0 ? 10 : 300_000));
+    const requests = bodies.map(async (body, i) => {
+      const content = Buffer.from(body);
+      const head = `POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${content.length}\r\n\r\n`;
+      const bodyStart = i % 3 === 0 ? 0 : 200;
+      const buffer = Buffer.concat([Buffer.alloc(bodyStart), content]);
+      let released = 0;
+      const release = (): void => {
+        released++;
+        buffer.fill('#');
+      };
+      const reply = await pool.request(head, { buffer, bodyStart, end: buffer.length, release }, patient);
+      return { isSame: reply.body.toString() === body, released };
+    });
+    expect(await Promise.all(requests)).toEqual(bodies.map(() => ({ isSame: true, released: 1 })));
   });
 
   test('more requests than connections wait for their turn, and none is mixed up', async () => {
@@ -329,6 +356,39 @@ test('an answer before the request was read ends the connection: the rest of it 
   expect((await post(pool, 'x'.repeat(32 * 1024 * 1024))).status).toBe(503);
   expect((await post(pool, 'y')).status).toBe(200);
   expect(connections).toBe(2);
+});
+
+test('the bytes of a request are released as soon as the kernel has them all, and never while a socket may hold them', async () => {
+  const port = await listening(
+    createTcpServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', ({ length }) => {
+        if (length > 10_000) socket.pause();
+        else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+      });
+    }),
+  );
+  const pool = poolTo(`http://127.0.0.1:${port}`, { maxConnections: 1 });
+  let released = 0;
+  const release = (): void => void released++;
+  const first = post(pool, 'x', { release });
+  // There is no connection yet.
+  expect(released).toBe(0);
+  await first;
+  expect(released).toBe(1);
+  const second = post(pool, 'y', { release });
+  expect(released).toBe(2);
+  await second;
+  expect(released).toBe(2);
+  const stop = new AbortController();
+  // More than the buffers of both sockets take.
+  const third = post(pool, 'z'.repeat(32 * 1024 * 1024), { release, signal: stop.signal }).catch(
+    (error: unknown) => error,
+  );
+  await setTimeout(50);
+  stop.abort(new Error('stopped'));
+  expect(await third).toMatchObject({ message: 'stopped' });
+  expect(released).toBe(2);
 });
 
 test('nobody there is ECONNREFUSED, and a closed pool takes nothing', async () => {

@@ -4,8 +4,7 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { expect, onTestFinished, test, vi } from 'vitest';
-import { SpareWriters } from '../../../src/core/spare-writers.ts';
+import { expect, onTestFinished, test } from 'vitest';
 import { bodiesOf, message, messages, patient } from '../../support/messages.ts';
 import { createSink, emulator } from './fixture.ts';
 
@@ -136,17 +135,4 @@ test('the URL of another queue is not taken for the one that was asked for: noth
   const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: server.url });
   expect(await sink.deliver(messages(2), patient)).toEqual(refused(2));
   expect(server.bodies).toEqual([]);
-});
-
-test('the buffer of a request whose answer is to something else is no other’s: its socket may still read it', async () => {
-  const server = await endpoint((accepted, request) =>
-    request === 1 ? accepted.map((entry) => ({ ...entry, MD5OfMessageBody: md5('another') })) : accepted,
-  );
-  const sink = await createSink({ queue_name: 'users.fifo', emulator_base_url: server.url });
-  const givenBack = vi.spyOn(SpareWriters.prototype, 'giveBack');
-  onTestFinished(() => givenBack.mockRestore());
-  expect(await sink.deliver([message()], patient)).toEqual(refused(1));
-  expect(givenBack).not.toHaveBeenCalled();
-  expect(await sink.deliver([message()], patient)).toEqual(delivered(1));
-  expect(givenBack).toHaveBeenCalledTimes(1);
 });
