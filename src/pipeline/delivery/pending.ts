@@ -89,6 +89,60 @@ export class SplitChange {
   }
 }
 
+/** Of a message that is made: what few have may be left out. */
+type PendingFields = Pick<
+  Pending,
+  'transaction' | 'index' | 'plan' | 'action' | 'routeQueue' | 'group' | 'offset' | 'frameLength'
+> & { readonly rawBytes: number } & Partial<Pick<Pending, 'split' | 'part' | 'moved' | 'readKey'>>;
+
+type RareFields = Pick<PendingFields, 'rawBytes' | 'split' | 'part' | 'moved' | 'readKey'>;
+
+const isRare = ({ rawBytes, split, part, moved, readKey }: RareFields): boolean =>
+  rawBytes > 0 || split !== undefined || part !== undefined || moved !== undefined || readKey !== undefined;
+
+/** What few messages have: the others share one. Thousands are on their way, and each is read again when no processor's cache has it any more. */
+class Rarities {
+  /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
+  readonly rawBytes: number;
+  /** Shared by the messages of one change. */
+  readonly split: SplitChange | undefined;
+  /** Which of them this is; undefined: the row itself. */
+  readonly part: Part | undefined;
+  /** Of an update that is sent as a delete (`out`) or an insert (`in`). */
+  readonly moved: Moved | undefined;
+  /** Of a row that a backfill has read: its own part of the idempotency key. */
+  readonly readKey: string | undefined;
+  /** Read with the message where the sink wants it. */
+  row: RowFacts | undefined;
+  /** There is nothing to send: the row was too large to be kept, its format has no words for it, or the dead letter was discarded meanwhile. */
+  lacksPayload: boolean;
+  /** Bytes of its key are no text: who it is about cannot be said, so it goes to the dead letters. */
+  isKeyUndecodable = false;
+  /** A step of the sink has decided that it goes to the dead letters, in its place among the others. */
+  refusal: DeliveryError | undefined;
+  /** Of a TRUNCATE that its format has no words for: the partition that was emptied, and no more than that. */
+  emptied: TableName | undefined;
+  /** Failures of requests that had it, while others got through: no attempts, but each wait is longer than the last. */
+  failedRequests = 0;
+  /** Of a dead letter that is sent again: its id in the store. Else 0. */
+  letterId = 0;
+  /** Of a change that a rewind of rows sends again: which rewind. Else 0. */
+  rowRewind = 0;
+  secondLink: GroupLink<Pending> | undefined;
+
+  constructor({ rawBytes, split, part, moved, readKey }: RareFields = { rawBytes: 0 }) {
+    this.rawBytes = rawBytes;
+    this.split = split;
+    this.part = part;
+    this.moved = moved;
+    this.readKey = readKey;
+    this.lacksPayload = rawBytes > 0;
+  }
+}
+
+/** What nearly all have. */
+const NONE = Object.freeze(new Rarities());
+
 const NO_BYTES = Buffer.alloc(0);
 
 export class Pending implements Message {
@@ -101,16 +155,6 @@ export class Pending implements Message {
   /** Log offset and length of the raw message: enough to render it again. Of a dead letter: 0, and its payload's length. */
   readonly offset: number;
   readonly frameLength: number;
-  /** Of a row too large for the log to keep whole: its size. Else 0. Such a row cannot be rendered. */
-  readonly rawBytes: number;
-  /** Shared by the messages of one change. */
-  readonly split: SplitChange | undefined;
-  /** Which of them this is; undefined: the row itself. */
-  readonly part: Part | undefined;
-  /** Of an update that is sent as a delete (`out`) or an insert (`in`). */
-  readonly moved: Moved | undefined;
-  /** Of a row that a backfill has read: its own part of the idempotency key. */
-  readonly readKey: string | undefined;
 
   /** Only the log offset is kept: there are no bytes, and no arena. */
   #isParked = true;
@@ -118,53 +162,23 @@ export class Pending implements Message {
   buffer: Buffer = NO_BYTES;
   start = 0;
   end = 0;
-  /** Read with the message where the sink wants it. */
-  row: RowFacts | undefined;
   #escapes = 0;
   #arena: Arena | undefined;
-  /** There is nothing to send: the row was too large to be kept, its format has no words for it, or the dead letter was discarded meanwhile. */
-  lacksPayload: boolean;
-  /** Bytes of its key are no text: who it is about cannot be said, so it goes to the dead letters. */
-  isKeyUndecodable = false;
-  /** A step of the sink has decided that it goes to the dead letters, in its place among the others. */
-  refusal: DeliveryError | undefined;
-  /** Of a TRUNCATE that its format has no words for: the partition that was emptied, and no more than that. */
-  emptied: TableName | undefined;
   /** As it was last counted there (room.ts). */
   countedBytes = 0;
 
   #state: PendingState = 'waiting';
   attempts = 0;
-  /** Failures of requests that had it, while others got through: no attempts, but each wait is longer than the last. */
-  failedRequests = 0;
-  /** Of a dead letter that is sent again: its id in the store. Else 0. */
-  letterId = 0;
-  /** Of a change that a rewind of rows sends again: which rewind. Else 0. */
-  rowRewind = 0;
   /** How many unsettled messages must settle before this one may go. */
   waitsOn = 0;
   links: GroupLink<Pending> | undefined;
-  secondLink: GroupLink<Pending> | undefined;
   stretch: TableStretch<Pending> | undefined;
   /** Neighbours among all unsettled messages of the sink, in log order. */
   before: Pending | undefined;
   after: Pending | undefined;
+  #rarities: Rarities = NONE;
 
-  constructor(what: {
-    transaction: PendingTransaction;
-    index: number;
-    plan: MessagePlan;
-    action: MessageAction;
-    routeQueue: RouteQueue<Pending>;
-    group: string;
-    offset: number;
-    frameLength: number;
-    rawBytes: number;
-    split?: SplitChange | undefined;
-    part?: Part | undefined;
-    moved?: Moved | undefined;
-    readKey?: string | undefined;
-  }) {
+  constructor(what: PendingFields) {
     this.transaction = what.transaction;
     this.index = what.index;
     this.plan = what.plan;
@@ -173,12 +187,81 @@ export class Pending implements Message {
     this.group = what.group;
     this.offset = what.offset;
     this.frameLength = what.frameLength;
-    this.rawBytes = what.rawBytes;
-    this.lacksPayload = what.rawBytes > 0;
-    this.split = what.split;
-    this.part = what.part;
-    this.moved = what.moved;
-    this.readKey = what.readKey;
+    if (isRare(what)) this.#rarities = new Rarities(what);
+  }
+
+  /** Its own, to be written to. */
+  get #own(): Rarities {
+    return (this.#rarities = this.#rarities === NONE ? new Rarities() : this.#rarities);
+  }
+  get rawBytes(): number {
+    return this.#rarities.rawBytes;
+  }
+  get split(): SplitChange | undefined {
+    return this.#rarities.split;
+  }
+  get part(): Part | undefined {
+    return this.#rarities.part;
+  }
+  get moved(): Moved | undefined {
+    return this.#rarities.moved;
+  }
+  get readKey(): string | undefined {
+    return this.#rarities.readKey;
+  }
+  get row(): RowFacts | undefined {
+    return this.#rarities.row;
+  }
+  set row(row: RowFacts | undefined) {
+    if (row !== this.row) this.#own.row = row;
+  }
+  get lacksPayload(): boolean {
+    return this.#rarities.lacksPayload;
+  }
+  set lacksPayload(lacks: boolean) {
+    if (lacks !== this.lacksPayload) this.#own.lacksPayload = lacks;
+  }
+  get isKeyUndecodable(): boolean {
+    return this.#rarities.isKeyUndecodable;
+  }
+  set isKeyUndecodable(is: boolean) {
+    if (is !== this.isKeyUndecodable) this.#own.isKeyUndecodable = is;
+  }
+  get refusal(): DeliveryError | undefined {
+    return this.#rarities.refusal;
+  }
+  set refusal(refusal: DeliveryError | undefined) {
+    if (refusal !== this.refusal) this.#own.refusal = refusal;
+  }
+  get emptied(): TableName | undefined {
+    return this.#rarities.emptied;
+  }
+  set emptied(emptied: TableName | undefined) {
+    if (emptied !== this.emptied) this.#own.emptied = emptied;
+  }
+  get failedRequests(): number {
+    return this.#rarities.failedRequests;
+  }
+  set failedRequests(count: number) {
+    if (count !== this.failedRequests) this.#own.failedRequests = count;
+  }
+  get letterId(): number {
+    return this.#rarities.letterId;
+  }
+  set letterId(id: number) {
+    if (id !== this.letterId) this.#own.letterId = id;
+  }
+  get rowRewind(): number {
+    return this.#rarities.rowRewind;
+  }
+  set rowRewind(rewind: number) {
+    if (rewind !== this.rowRewind) this.#own.rowRewind = rewind;
+  }
+  get secondLink(): GroupLink<Pending> | undefined {
+    return this.#rarities.secondLink;
+  }
+  set secondLink(link: GroupLink<Pending> | undefined) {
+    if (link !== this.secondLink) this.#own.secondLink = link;
   }
 
   get position(): Position {
