@@ -154,6 +154,23 @@ export class Dispatcher {
   }
 
   /**
+   * Of what was let in so far of a block that is being read, the full requests to fixed routes: their messages are in the processor's cache
+   * still. `dispatch` follows.
+   */
+  sendFull(): void {
+    const now = this.#ports.nowMs();
+    let isFirst = true;
+    for (const queue of this.#ports.routes.fixed()) {
+      const fullAt = this.#fullAt(queue.route);
+      while (queue.ready.length >= fullAt && this.#mayStart(queue, now)) {
+        if (isFirst) this.#ports.outcomes.record();
+        isFirst = false;
+        if (!this.#sendNext(queue, now)) break;
+      }
+    }
+  }
+
+  /**
    * Starts nothing new, waits for what is in flight until `deadlineMs`, then aborts it: it will be sent again. Infinity: until it
    * is answered, or timed out by the sink. Called again, another deadline holds.
    */
@@ -213,7 +230,10 @@ export class Dispatcher {
       return false;
     // Those that wait in their groups may go with these.
     if (this.#cut.ordered && route.keepsOrder) return false;
-    return ready.length < Math.min(route.limits.batchCount, this.#cut.maxCount);
+    return ready.length < this.#fullAt(route);
+  }
+  #fullAt({ limits }: Route): number {
+    return Math.min(limits.batchCount, this.#cut.maxCount);
   }
 
   /** Of requests that carry less than they could, to routes that rows decide. */

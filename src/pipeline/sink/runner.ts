@@ -141,12 +141,13 @@ export class SinkRunner {
     const { signals, slot, blocks } = this.#options;
     const { signal } = this.#stopping;
     let turnBeganMs = steadyMs();
+    const between = (): void => dispatcher.sendFull();
     for await (const block of this.#place.reader.read(this.#place.readFrom, signal, blocks)) {
       if (signals.released() < block.blockEnd && !block.relationsOnly)
         await this.#rest(this.#untilReleased(block.blockEnd));
       if (signals.isHalted(slot) || this.#hasParted()) await this.#rest(this.#untilDecided());
       if (signal.aborted) break;
-      const working = walker.block(block, signal);
+      const working = walker.block(block, signal, between);
       if (working !== undefined) await this.#rest(working);
       dispatcher.isReading = signals.writtenEnd() > block.blockEnd;
       dispatcher.dispatch();

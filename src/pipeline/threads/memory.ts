@@ -4,8 +4,8 @@ import type { ResourceLimits } from 'node:worker_threads';
 
 /**
  * What a row needs is garbage as soon as it is delivered, and what is on its way must not outlive two collections, or it is kept with what
- * stays. Of a drain (npm run bench -- drain, distance): half as much takes a tenth more time where the destination is far away, and 40 MiB
- * more; the default took 60 MiB more than that half, and no less time.
+ * stays. Of a drain (npm run bench -- drain, distance): half as much takes more time where the destination is far away; a third more takes
+ * 5 % less there, and 28 MiB more where ten sinks share a thread.
  */
 export const WORKER_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 64 };
 

@@ -7,9 +7,13 @@ import type { Outcome } from '../../../src/core/errors.ts';
 import type { Message } from '../../../src/core/message.ts';
 import {
   BLAMED,
+  createDelivery,
+  createDispatcher,
   dispatcherHarness as harness,
   DOWN,
+  Endpoint,
   HELD,
+  Messages,
   REFUSED,
   REJECTED,
   routeTo,
@@ -139,6 +143,29 @@ describe('while more is read, a request that could carry more', () => {
     for (let i = 0; i < 12; i++) ordered.add(1);
     expect(ordered.h.held).toHaveLength(12);
   });
+});
+
+test('in the course of a block full requests go, as far as there are lanes, and what is settled is recorded before', async () => {
+  let records = 0;
+  const delivery = createDelivery();
+  const endpoint = new Endpoint({ hold: true });
+  const outcomes = { record: () => void records++ };
+  const dispatcher = createDispatcher(delivery, endpoint, { outcomes });
+  const messages = new Messages(delivery);
+  const route = routeTo('q', { lanesPerRoute: 3 });
+  const afterAdding = (count: number): number[] => {
+    for (let i = 0; i < count; i++) messages.add({ group: `g${delivery.unsettled.room.buffered}`, route });
+    dispatcher.sendFull();
+    return [endpoint.held.length, records];
+  };
+  expect(afterAdding(9)).toEqual([0, 0]);
+  expect(afterAdding(16)).toEqual([2, 1]);
+  expect(afterAdding(20)).toEqual([3, 2]);
+  const stopped = dispatcher.stop(Infinity);
+  for (const go of endpoint.held.splice(0)) go();
+  await stopped;
+  dispatcher.sendFull();
+  expect(endpoint.batches.map(({ length }) => length)).toEqual([10, 10, 10]);
 });
 
 test('only the failed message of a batch is sent again, and its group waits for it (C221)', async () => {

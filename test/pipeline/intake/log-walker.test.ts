@@ -16,8 +16,8 @@ const START = {
   offset: 0,
 };
 
-/** A walker that keeps every marker's prefix as the annotation of the rows after it. */
-function walk(blocks: readonly LogBlock[]) {
+/** A walker that keeps every marker's prefix as the annotation of the rows after it. `between`: told how many rows there were so far. */
+function walk(blocks: readonly LogBlock[], between?: (rows: number) => void) {
   const rows: string[] = [];
   const offsets: number[] = [];
   const events: string[] = [];
@@ -36,7 +36,7 @@ function walk(blocks: readonly LogBlock[]) {
     committed: ({ transaction: { commitLsn } }) => events.push(`committed ${commitLsn}`),
   });
   for (const block of blocks) {
-    void walker.block(block, patient);
+    void walker.block(block, patient, between && (() => between(rows.length)));
     offsets.push(walker.head.offset);
   }
   return { rows, offsets, events };
@@ -77,4 +77,15 @@ test('a walk that begins after the markers of a transaction says that they are l
 test('a message outside of a transaction says nothing of any row (C140)', () => {
   const [outside] = blocksOf([logicalMessage('a', ''), begin(TRANSACTION), row(0)]);
   expect(walk([outside!]).rows).toEqual(['0:-']);
+});
+
+test('in the course of a block it is told now and then how far it is, behind whole rows', () => {
+  const rows = 300;
+  const [block] = blocksOf([
+    begin({ ...TRANSACTION, rows }),
+    ...Array.from({ length: rows }, (_, i) => row(i)),
+  ]);
+  const told: number[] = [];
+  walk([block!, ...blocks], (count) => told.push(count));
+  expect(told).toEqual([63, 127, 191, 255]);
 });
