@@ -7,7 +7,7 @@ import type { ResourceLimits } from 'node:worker_threads';
  * stays. Of a drain (npm run bench -- drain, distance): half as much takes more time where the destination is far away; a third more takes
  * 5 % less there, and 28 MiB more where ten sinks share a thread.
  */
-export const WORKER_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 64 };
+export const WORKER_MEMORY: ResourceLimits = { maxYoungGenerationSizeMb: 48 };
 
 /**
  * Of V8.
