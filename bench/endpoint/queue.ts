@@ -42,10 +42,10 @@ export class BenchQueue {
     if (commitMs === undefined) return;
     const acceptedMs = wallClockMs() + afterMs;
     this.#last.acceptedMs = Math.max(acceptedMs, this.#last.acceptedMs || 0);
-    this.#timeline[Math.floor((acceptedMs - (this.#first.acceptedMs || acceptedMs)) / TIMELINE_MS)] =
-      this.#accounting.accepted;
+    const sinceFirstMs = Math.max(0, acceptedMs - (this.#first.acceptedMs || acceptedMs));
+    this.#timeline[Math.floor(sinceFirstMs / TIMELINE_MS)] = this.#accounting.accepted;
     this.#last.commitMs = commitMs;
-    if (this.#accounting.accepted === 1) this.#first = { acceptedMs, commitMs };
+    if (!(acceptedMs >= this.#first.acceptedMs)) this.#first = { acceptedMs, commitMs };
     if (commitMs >= this.#sampleFromMs) this.#latency.add(acceptedMs - commitMs);
     const { accepted: count } = this.#accounting;
     if (!this.#waiting.some(({ accepted }) => count >= accepted)) return;

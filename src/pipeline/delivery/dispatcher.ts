@@ -10,6 +10,7 @@ import { blamesBatch, isolate, type Answer } from './isolation.ts';
 import type { LatencyWindow } from './latency.ts';
 import type { Outcomes } from './outcomes.ts';
 import {
+  COUNTED_MS,
   MAX_PARTIAL,
   MAX_PARTIAL_CROWDED,
   MAX_PARTIAL_READING,
@@ -128,7 +129,9 @@ export class Dispatcher {
       probeAt = Math.min(probeAt, queue.waitsUntilMs(now) ?? Infinity);
     };
     for (const queue of routes.fixed()) {
-      while (!this.#isToFill(queue) && this.#sendNext(queue, now));
+      while (!this.#isToFill(queue, now) && this.#sendNext(queue, now));
+      if (queue.ready.length > 0 && this.#isToFill(queue, now))
+        probeAt = Math.min(probeAt, queue.startedMs + COUNTED_MS);
       look(queue);
     }
     routes.turns.wakeDue(now);
@@ -158,6 +161,7 @@ export class Dispatcher {
    * still. `dispatch` follows.
    */
   sendFull(): void {
+    if (this.#stopping) return;
     const now = this.#ports.nowMs();
     let isFirst = true;
     for (const queue of this.#ports.routes.fixed()) {
@@ -221,13 +225,14 @@ export class Dispatcher {
   }
 
   /**
-   * Does the next request of a fixed route wait for what is read right after this, which fills it? Others are under way there: were it not
-   * read, their answers would tell.
+   * Does the next request of a fixed route wait for what is read right after this, which fills it? As long as others have just begun there,
+   * and are under way.
    */
-  #isToFill(queue: RouteQueue<Pending>): boolean {
+  #isToFill(queue: RouteQueue<Pending>, nowMs: number): boolean {
     const { ready, route } = queue;
     if (!this.isReading || queue.lanesInUse <= MAX_PARTIAL_READING || this.#unsettled.room.isFull())
       return false;
+    if (nowMs - queue.startedMs >= COUNTED_MS) return false;
     // Those that wait in their groups may go with these.
     if (this.#cut.ordered && route.keepsOrder) return false;
     return ready.length < this.#fullAt(route);
@@ -307,6 +312,7 @@ export class Dispatcher {
     const partial = isPartial ? this.#partial.started(startedMs) : undefined;
     const { rests: startedAt } = queue.health;
     queue.lanesInUse++;
+    queue.startedMs = startedMs;
     queue.inFlight += batch.length;
     queue.pace.started(batch.length, startedMs);
     this.#unsettled.room.send(batch.length);

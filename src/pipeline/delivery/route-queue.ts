@@ -90,6 +90,8 @@ export class RouteQueue<Message> {
   /** Undefined: it is not open. */
   #traffic: Traffic | undefined;
   lanesInUse = 0;
+  /** When its last request started. */
+  startedMs = -Infinity;
   /** The last look at which messages waited for a lane, when all that may be sent had been; 0: at none. */
   #shortAtLook = 0;
   /** Messages in them. */

@@ -131,6 +131,27 @@ describe('while more is read, a request that could carry more', () => {
     expect(h.held).toHaveLength(11);
   });
 
+  test('waits for no more than 25 ms where those under way hang', async () => {
+    const { h, add } = started();
+    h.dispatcher.isReading = true;
+    add(97);
+    expect(h.held).toHaveLength(9);
+    await waitFor(() => h.held.length === 10, 'the request that is not full', 10_000);
+    expect(h.batches().at(-1)).toHaveLength(7);
+  });
+
+  test('is full with as many as the sink may send in one', () => {
+    const { h, add } = started({ batchSize: 4 });
+    h.dispatcher.isReading = true;
+    add(40);
+    expect(h.held).toHaveLength(10);
+    add(3);
+    h.dispatcher.sendFull();
+    expect(h.held).toHaveLength(10);
+    add(1);
+    expect(h.held).toHaveLength(11);
+  });
+
   test('goes at once where few are under way, and where a request keeps the order of its groups', () => {
     const few = started();
     few.h.dispatcher.isReading = true;

@@ -67,11 +67,34 @@ test('nothing more is being read while the sink waits at a gap', async () => {
   const room = await openSinkRoom();
   room.insert(100, [1]);
   const dispatcher = await reading(room);
+  const looks: boolean[] = [];
+  const dispatch = dispatcher.dispatch.bind(dispatcher);
+  dispatcher.dispatch = () => {
+    looks.push(dispatcher.isReading);
+    dispatch();
+  };
   dispatcher.isReading = true;
   room.signals.setHalted(room.options.slot, true);
   room.insert(101, [2]);
   await waitFor(() => !dispatcher.isReading, 'the sink to rest');
-  expect(dispatcher.isReading).toBe(false);
+  // A request that waited for more goes.
+  expect(looks).toEqual([false]);
+});
+
+test('full requests go while a block is being read', async () => {
+  const room = await openSinkRoom();
+  room.insert(100, [1]);
+  const dispatcher = await reading(room);
+  const sendFull = dispatcher.sendFull.bind(dispatcher);
+  let readyAtMost = 0;
+  dispatcher.sendFull = () => {
+    readyAtMost = Math.max(readyAtMost, dispatcher.gauges().buffered);
+    sendFull();
+  };
+  const ids = Array.from({ length: 300 }, (_, i) => i + 2);
+  room.insert(101, ids);
+  await waitFor(() => readyAtMost > 0, 'the block to be read');
+  expect(readyAtMost).toBeGreaterThan(50);
 });
 
 /** Each row goes to a route of its own. */
