@@ -163,14 +163,11 @@ export class Dispatcher {
   sendFull(): void {
     if (this.#stopping) return;
     const now = this.#ports.nowMs();
-    let isFirst = true;
-    for (const queue of this.#ports.routes.fixed()) {
-      const fullAt = this.#fullAt(queue.route);
-      while (queue.ready.length >= fullAt && this.#mayStart(queue, now)) {
-        if (isFirst) this.#ports.outcomes.record();
-        isFirst = false;
-        if (!this.#sendNext(queue, now)) break;
-      }
+    const { routes, outcomes } = this.#ports;
+    for (const queue of routes.fixed()) {
+      if (!routes.turns.isFull(queue)) continue;
+      outcomes.record();
+      while (routes.turns.isFull(queue) && this.#sendNext(queue, now));
     }
   }
 
@@ -229,16 +226,12 @@ export class Dispatcher {
    * and are under way.
    */
   #isToFill(queue: RouteQueue<Pending>, nowMs: number): boolean {
-    const { ready, route } = queue;
     if (!this.isReading || queue.lanesInUse <= MAX_PARTIAL_READING || this.#unsettled.room.isFull())
       return false;
     if (nowMs - queue.startedMs >= COUNTED_MS) return false;
     // Those that wait in their groups may go with these.
-    if (this.#cut.ordered && route.keepsOrder) return false;
-    return ready.length < this.#fullAt(route);
-  }
-  #fullAt({ limits }: Route): number {
-    return Math.min(limits.batchCount, this.#cut.maxCount);
+    if (this.#cut.ordered && queue.route.keepsOrder) return false;
+    return !this.#ports.routes.turns.isFull(queue);
   }
 
   /** Of requests that carry less than they could, to routes that rows decide. */

@@ -99,8 +99,7 @@ function createSnsSink(config: SnsConfig, context: SinkContext): Sink<SnsTopic> 
     const sent = { tag: body.tag, count: batch.length };
     return found.client.call('PublishBatch', body, signal, (answer) => {
       // `awsQuery` reads an answer as an element, or not at all.
-      const outcomes = outcomesOf(readPublishReply(answer.parse() as XmlElement), sent, failures);
-      return outcomes;
+      return outcomesOf(readPublishReply(answer.parse() as XmlElement), sent, failures);
     });
   };
   return {
