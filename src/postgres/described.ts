@@ -55,6 +55,8 @@ class Question implements Submittable {
   readonly #statement: string;
   readonly #done = Promise.withResolvers<Described>();
   #types: readonly number[] = [];
+  /** The client's, which calls the time off that it gives an answer: set by `query`, called once there is one. */
+  callback: (() => void) | undefined;
 
   constructor(statement: string) {
     this.#statement = statement;
@@ -73,12 +75,14 @@ class Question implements Submittable {
     this.#types = fields.map(({ dataTypeID }) => dataTypeID);
   }
   handleError(error: Error & { code?: string; position?: string }): void {
+    this.callback?.();
     const { code, message, position = '1' } = error;
     // A connection that is gone has no code to say.
     if (code === undefined) this.#done.reject(error);
     else this.#done.resolve({ kind: 'refusal', code, message, place: Number(position) - 1 });
   }
   handleReadyForQuery(): void {
+    this.callback?.();
     this.#done.resolve({ kind: 'types', types: this.#types });
   }
 }

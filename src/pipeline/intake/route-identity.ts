@@ -28,7 +28,8 @@ import type { GroupTemplate, RouteTemplate, SinkDefinition } from '../../sinks/s
 import type { SinkSettings } from '../settings.ts';
 import { takenActions, wantedActions } from './taken-actions.ts';
 
-type Settings = Pick<
+/** What decides where a sink's messages go. */
+export type RoutedSink = Pick<
   SinkSettings,
   'name' | 'selection' | 'tables' | 'actions' | 'messageGrouping' | 'routeMoves' | 'destination'
 >;
@@ -50,18 +51,18 @@ type Default = {
   readonly columns: readonly string[];
 };
 
-const definitionOf = ({ destination: { type } }: Pick<Settings, 'destination'>): SinkDefinition<unknown> =>
+const definitionOf = ({ destination: { type } }: Pick<RoutedSink, 'destination'>): SinkDefinition<unknown> =>
   sinkDefinition(type)!;
 
-const routeTemplatesOf = (settings: Pick<Settings, 'destination'>): readonly RouteTemplate[] =>
+const routeTemplatesOf = (settings: Pick<RoutedSink, 'destination'>): readonly RouteTemplate[] =>
   definitionOf(settings).routeTemplates?.(settings.destination.config) ?? [];
 
-const groupTemplatesOf = (settings: Settings): readonly GroupTemplate[] =>
+const groupTemplatesOf = (settings: RoutedSink): readonly GroupTemplate[] =>
   settings.messageGrouping
     ? (definitionOf(settings).groupTemplates?.(settings.destination.config) ?? [])
     : [];
 
-function needsOf(settings: Settings, name: TableName): readonly Need[] {
+function needsOf(settings: RoutedSink, name: TableName): readonly Need[] {
   const wanted = wantedActions(name, settings);
   const need = (
     action: RowAction,
@@ -85,7 +86,7 @@ function needsOf(settings: Settings, name: TableName): readonly Need[] {
 }
 
 /** Where a default, or the empty text of a bare name, stands for what a deleted row may come without. */
-function defaultsOf(settings: Settings, name: TableName): readonly Default[] {
+function defaultsOf(settings: RoutedSink, name: TableName): readonly Default[] {
   if (!wantedActions(name, settings).includes('delete')) return [];
   const defaults = (
     goesTo: Default['goesTo'],
@@ -120,7 +121,7 @@ export function actionsBeside(
 
 /** The columns that decide where an update of this table goes. */
 export const columnsOfRoutes = (
-  settings: Pick<Settings, 'destination'>,
+  settings: Pick<RoutedSink, 'destination'>,
   name: TableName,
 ): readonly string[] =>
   takenFor(routeTemplatesOf(settings), name, ['update'])
@@ -129,7 +130,7 @@ export const columnsOfRoutes = (
 
 /** What a sink needs of a table's old rows and never gets: errors, or warnings where something stands for it. */
 export function unsentFindings(
-  settings: Settings,
+  settings: RoutedSink,
   name: TableName,
   table: IdentityColumns,
 ): readonly Finding[] {
@@ -166,7 +167,7 @@ export function unsentFindings(
 }
 
 /** May any of its templates need what an identity keeps back? */
-export function asksOfOldRows(settings: Settings): boolean {
+export function asksOfOldRows(settings: RoutedSink): boolean {
   if (!settings.actions.some((action) => action === 'update' || action === 'delete')) return false;
   const needs = (parse: typeof parseTemplate, templates: readonly RouteTemplate[], always = false): boolean =>
     templates.some(
@@ -178,7 +179,8 @@ export function asksOfOldRows(settings: Settings): boolean {
   );
 }
 
-async function unsentIn(client: Client, sinks: readonly Settings[]): Promise<readonly Finding[]> {
+/** Of all tables that these sinks take. */
+export async function unsentIn(client: Client, sinks: readonly RoutedSink[]): Promise<readonly Finding[]> {
   const tables = await listTables(client);
   const read = (table: TableName & Parameters<typeof nameFor>[1]) =>
     sinks.flatMap((sink) => {
@@ -210,7 +212,7 @@ export function firstOf(notes: readonly Finding[]): readonly Finding[] {
 /** Nothing where no sink of the database has such templates. Rejects where the database cannot be asked. */
 export async function inspectRoutes(
   database: DatabaseSettings,
-  sinks: readonly (Settings & Pick<SinkSettings, 'database'>)[],
+  sinks: readonly (RoutedSink & Pick<SinkSettings, 'database'>)[],
 ): Promise<readonly Finding[]> {
   const own = sinks.filter(
     (sink) =>
@@ -221,13 +223,16 @@ export async function inspectRoutes(
   return await askOver(await findServer(database), database, (client) => unsentIn(client, own));
 }
 
-/** Throws TailraceError (fatal) where the sink would never have a route for some changes. Where nobody can be asked it goes on. */
+/**
+ * Throws TailraceError (fatal) where the sink would never have a route for some changes. `ask` is what `unsentIn` says of it; where nobody can
+ * be asked it goes on.
+ */
 export async function refuseUnroutable(
-  database: DatabaseSettings | undefined,
-  sink: Settings & Pick<SinkSettings, 'database'>,
+  sink: RoutedSink & Pick<SinkSettings, 'database'>,
+  ask: () => Promise<readonly Finding[]>,
 ): Promise<void> {
-  if (database === undefined || !asksOfOldRows(sink)) return;
-  const findings = await inspectRoutes(database, [sink]).catch(() => []);
-  const fault = faultOf(database.name, findings.slice(0, MAX_NAMED));
+  if (!asksOfOldRows(sink)) return;
+  const findings = await ask().catch(() => []);
+  const fault = faultOf(sink.database, findings.slice(0, MAX_NAMED));
   if (fault !== undefined) throw fault;
 }

@@ -294,15 +294,14 @@ const deliverySettings = (settings: SinkSettings): DispatcherSettings => ({
 });
 
 /** Where there is a server to be asked what the sink's filters mean, and which labels enums have. */
-function questions({ settings, server, logger }: SinkOptions): Pick<SinkIntakeOptions, 'steps' | 'lookUp'> {
-  if (server === undefined) return {};
+function questions({ settings, asker, logger }: SinkOptions): Pick<SinkIntakeOptions, 'steps' | 'lookUp'> {
+  if (asker === undefined) return {};
   const repeated = new RepeatedLines(logger);
-  const asker = import('../intake/where-server/asker.ts').then(({ filterAsker }) => filterAsker(server));
   const warn = (message: string, fields: object): void =>
     repeated.say({ level: 'warn', message, fields: { sink: settings.name, ...fields } });
   const resting = (ms: number): Promise<void> => sleep(ms, undefined, { ref: false });
   const agree = agreementStep(settings, {
-    compare: async (filter, relation) => (await asker).compare(filter, relation),
+    compare: async (filter, relation) => (await asker()).compare(filter, relation),
     unanswered: ({ place }, error) =>
       warn('no server says what the filter means there: it is taken as it is understood here', {
         filter: place,
@@ -312,7 +311,7 @@ function questions({ settings, server, logger }: SinkOptions): Pick<SinkIntakeOp
     sleep: resting,
   });
   const lookUp = labelLookUp({
-    labelsOf: async (oid) => (await asker).labelsOf(oid),
+    labelsOf: async (oid) => (await asker()).labelsOf(oid),
     unanswered: (error) =>
       warn('no server says which labels an enum has now: rows whose label is not known are dead letters', {
         err: error,

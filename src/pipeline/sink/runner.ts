@@ -40,7 +40,8 @@ export class SinkRunner {
 
   /** Takes the sink's place and makes the sink; `run` does the rest. Throws where some changes would never have a route. */
   static async create(options: SinkOptions, makeSink = createSink): Promise<SinkRunner> {
-    await refuseUnroutable(options.server, options.settings);
+    const { asker, settings } = options;
+    if (asker !== undefined) await refuseUnroutable(settings, async () => (await asker()).unsentOf(settings));
     const place = await openPlace(options);
     try {
       const failed = Promise.withResolvers<never>();

@@ -4,7 +4,9 @@ import type { SinkStatus } from '../../core/status.ts';
 import { TailraceError } from '../../core/errors.ts';
 import { SharedBlocks } from '../../log/shared-blocks.ts';
 import { LogSignals } from '../../log/signals.ts';
+import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { openStore, SHORT_BUSY_TIMEOUT_MS } from '../../store/sqlite.ts';
+import type { Asker } from './asker.ts';
 import type { SinkRequest } from './requests.ts';
 import type { SinkOptions } from './options.ts';
 import { superviseSink } from './supervisor.ts';
@@ -19,8 +21,10 @@ import {
 
 /** What crosses into the thread: plain values and shared memory. */
 export type SinkWorkerData = {
-  readonly sinks: readonly (Omit<SinkOptions, 'signals' | 'store' | 'logger' | 'blocks'> & {
+  readonly sinks: readonly (Omit<SinkOptions, 'signals' | 'store' | 'logger' | 'blocks' | 'asker'> & {
     readonly signals: SharedArrayBuffer;
+    /** Whom to ask about filters, and about routes and groups. Undefined: it has nothing to ask. */
+    readonly server?: DatabaseSettings | undefined;
   })[];
   readonly storeFile: string;
   readonly logLevel: string;
@@ -43,13 +47,15 @@ function main(): void {
   const data = workerData as SinkWorkerData;
   const store = openStore(data.storeFile, { busyTimeoutMs: SHORT_BUSY_TIMEOUT_MS });
   const logger = createThreadLogger(data.logLevel, post);
-  // The sinks of a thread follow one log.
+  // The sinks of a thread follow one log, of one server.
+  const asker = askerOf(data.sinks.find(({ server }) => server !== undefined)?.server);
   const blocks = data.sinks.length > 1 ? new SharedBlocks() : undefined;
   const byName = new Map(
-    data.sinks.map((sink) => [
-      sink.settings.name,
-      superviseSink({ ...sink, signals: new LogSignals(sink.signals), store, logger, blocks }),
-    ]),
+    data.sinks.map(({ server, ...sink }) => {
+      const asks = server === undefined ? undefined : asker;
+      const signals = new LogSignals(sink.signals);
+      return [sink.settings.name, superviseSink({ ...sink, signals, store, logger, blocks, asker: asks })];
+    }),
   );
   const sinks = [...byName.values()];
   const statuses = (): SinkStatus[] => sinks.map((sink) => sink.status());
@@ -75,6 +81,13 @@ function main(): void {
       port.close();
     });
   });
+}
+
+/** Loaded with the first question: many sinks never have one. */
+function askerOf(server: DatabaseSettings | undefined): SinkOptions['asker'] {
+  if (server === undefined) return undefined;
+  let asker: Promise<Asker> | undefined;
+  return () => (asker ??= import('./asker.ts').then(({ createAsker }) => createAsker(server)));
 }
 
 const unknownSink = (name: string): TailraceError =>

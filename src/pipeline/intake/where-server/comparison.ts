@@ -23,15 +23,22 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 /** What is wrong with a statement, and not with the server. https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const FAULT_CLASSES: ReadonlySet<string> = new Set(['0A', '22', '42']);
 
+/** What the server said; `printed`: how it prints what it chose, which is still to be parsed. */
+export type Heard =
+  Compared | { readonly kind: 'printed'; readonly parts: Parts; readonly texts: readonly string[] };
+
+/** `askServer` and `judge`. */
+export const compareWithServer = async (
+  client: Client,
+  filter: Filter,
+  relation: Relation,
+): Promise<Compared> => judge(await askServer(client, filter, relation));
+
 /**
  * In a transaction of its own that changes nothing and ends soon, whatever the text is. `relation`: as it was logged, or as it is now.
  * Throws WhereRefusal where the filter has no meaning here; rejects where the connection is gone.
  */
-export async function compareWithServer(
-  client: Client,
-  filter: Filter,
-  relation: Relation,
-): Promise<Compared> {
+export async function askServer(client: Client, filter: Filter, relation: Relation): Promise<Heard> {
   const choices = choicesIn(filter, relation);
   const texts = await readTypeTexts(client, relation);
   const whole = wholeFilter(filter, relation, texts);
@@ -45,25 +52,26 @@ export async function compareWithServer(
       if (!FAULT_CLASSES.has(code.slice(0, 2))) return { kind: 'unknown' };
       return { kind: 'refused', message, at: characterPlace(filter.text, Math.max(0, place - whole.before)) };
     }
-    const found = parts && (await compareParts(client, parts, relation));
-    return found === undefined ? { kind: 'agrees' } : { kind: 'differs', ...found };
+    return parts === undefined ? { kind: 'agrees' } : await askOfParts(client, parts, relation);
   });
 }
 
-async function compareParts(
-  client: Client,
-  parts: Parts,
-  relation: Relation,
-): Promise<Disagreement | undefined> {
+async function askOfParts(client: Client, parts: Parts, relation: Relation): Promise<Heard> {
   const described = await describeStatement(client, parts.text);
   if (described.kind === 'refusal') {
-    const { at } = parts.choiceAt(described.place);
-    return FAULT_CLASSES.has(described.code.slice(0, 2)) ? { at, message: described.message } : undefined;
+    if (!FAULT_CLASSES.has(described.code.slice(0, 2))) return { kind: 'agrees' };
+    return { kind: 'differs', at: parts.choiceAt(described.place).at, message: described.message };
   }
-  return (
-    comparedTypes(parts, described.types, relation) ??
-    comparedOperands(parts, await printedParts(client, parts))
-  );
+  const found = comparedTypes(parts, described.types, relation);
+  if (found !== undefined) return { kind: 'differs', ...found };
+  return { kind: 'printed', parts, texts: await printedParts(client, parts) };
+}
+
+/** Needs no server: whoever asks for several filters has what was printed of them parsed together. */
+export async function judge(heard: Heard): Promise<Compared> {
+  if (heard.kind !== 'printed') return heard;
+  const found = comparedOperands(heard.parts, await parsedParts(heard.texts));
+  return found === undefined ? { kind: 'agrees' } : { kind: 'differs', ...found };
 }
 
 type Explained = {
@@ -74,11 +82,12 @@ type Explained = {
  * Each operator stands over columns: what is folded when it is planned is not the filter's. Nor is the text: its literals are in it as
  * literals.
  */
-export async function printedParts(
-  client: Client,
-  { text }: Parts,
-): Promise<readonly (Syntax | undefined)[]> {
+export async function printedParts(client: Client, { text }: Parts): Promise<readonly string[]> {
   const { rows } = await client.query<Explained>(`explain (verbose, costs off, format json) ${text}`);
-  const parsed = await parseFilters(rows[0]?.['QUERY PLAN'][0].Plan.Output ?? []);
+  return rows[0]?.['QUERY PLAN'][0].Plan.Output ?? [];
+}
+
+export async function parsedParts(texts: readonly string[]): Promise<readonly (Syntax | undefined)[]> {
+  const parsed = await parseFilters(texts);
   return parsed.map((result) => (result.kind === 'filter' ? result.filter.syntax : undefined));
 }

@@ -6,7 +6,11 @@ import { choicesIn } from '../../../../src/functions/where/filter.ts';
 import { signatures } from '../../../../src/functions/where/operations/table.ts';
 import { loadFilterParser, type FilterParser } from '../../../../src/functions/where/parser.ts';
 import type { ResolvedChoice } from '../../../../src/functions/where/resolved-choice.ts';
-import { compareWithServer, printedParts } from '../../../../src/pipeline/intake/where-server/comparison.ts';
+import {
+  compareWithServer,
+  parsedParts,
+  printedParts,
+} from '../../../../src/pipeline/intake/where-server/comparison.ts';
 import { describeStatement } from '../../../../src/postgres/described.ts';
 import {
   comparedOperands,
@@ -90,7 +94,7 @@ async function compared(choices: readonly ResolvedChoice[]) {
   const described = await describeStatement(database.client, parts.text);
   if (described.kind === 'refusal')
     return { refusal: described.message, choice: parts.choiceAt(described.place) };
-  const printed = await printedParts(database.client, parts);
+  const printed = await parsedParts(await printedParts(database.client, parts));
   return {
     found: comparedTypes(parts, described.types, relation) ?? comparedOperands(parts, printed),
     // The same with something else chosen: what is told of a choice is enough to see it.
