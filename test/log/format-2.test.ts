@@ -52,7 +52,7 @@ test('a log of format version 2 opens, and its relations are as they were: nobod
       markersLost: () => undefined,
       committed: () => undefined,
       relation: (relation) => relations.push(relation),
-      row: ({ relationId, index }) => rows.push(`${relationId} ${index}`),
+      row: ({ relationId, index }) => void rows.push(`${relationId} ${index}`),
       truncate: () => undefined,
       oversize: () => undefined,
       reads: () => undefined,

@@ -234,7 +234,7 @@ function numberedByWalker(blocks: readonly LogBlock[]): string[] {
       committed: () => undefined,
       relation: () => undefined,
       row: ({ transaction, index, bytes, start, end }) =>
-        rows.push(`${transaction.commitLsn}:${index} ${nameOf(bytes, start, end)}`),
+        void rows.push(`${transaction.commitLsn}:${index} ${nameOf(bytes, start, end)}`),
       truncate: ({ transaction, index, relationId }) =>
         rows.push(`${transaction.commitLsn}:${index} truncate t${relationId}`),
       reads: () => undefined,

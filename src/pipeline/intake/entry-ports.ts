@@ -7,6 +7,8 @@ export type EntryPorts = {
   readonly unsettled: Pick<Unsettled, 'arenas' | 'shouldPark' | 'enter'>;
   /** Was it settled before the restart, or is it given up? */
   isDone(transaction: PendingTransaction, index: number, offset: number, relationId: number): boolean;
+  /** Is `isDone` true of nothing behind a row of the same transaction of which it is not? Undefined: it may be. */
+  readonly isAllNew?: (() => boolean) | undefined;
   /** Was this part of a change settled, which is not done as a whole? */
   isPartDone(transaction: PendingTransaction, index: number, part: SettledPart): boolean;
   /** The bytes of a raw message in the log. */

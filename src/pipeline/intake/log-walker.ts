@@ -36,7 +36,7 @@ export type WalkPorts = {
   /** Rows of this relation follow that a backfill has read, for these sinks (undefined: for all). */
   reads(relation: Relation, sinks: readonly string[] | undefined): void;
   /** An insert, update or delete, or a row that a backfill has read. */
-  row(row: LoggedRow): void;
+  row(row: LoggedRow): RowsPassed | void;
   /** One table of a TRUNCATE. */
   truncate(row: LoggedRow): void;
   /** A row too large to be kept whole. */
@@ -47,6 +47,9 @@ export type WalkPorts = {
    */
   letIn(signal: AbortSignal): boolean | Promise<boolean>;
 };
+
+/** Inserts, updates or deletes directly behind a row that need not be called out, and where in the block the frame behind them begins. */
+export type RowsPassed = { readonly rows: number; readonly next: number };
 
 /** A row event as it lies in the log. One value a walker, filled again for every row: valid until the next one. */
 export type LoggedRow = {
@@ -158,9 +161,8 @@ export class LogWalker {
     let at = block.start;
     for (let frames = 1; at < end; frames++) {
       const start = at + FRAME_HEADER_BYTES;
-      const next = start + buffer.readUInt32BE(at);
-      this.#frame(buffer, start, next, block.offset + (start - block.start));
-      at = next;
+      const behind = start + buffer.readUInt32BE(at);
+      at = this.#frame(buffer, start, behind, block.offset + (start - block.start));
       if (frames % SOME_FRAMES === 0) between?.();
     }
     const isLetIn = this.#ports.letIn(signal);
@@ -234,14 +236,19 @@ export class LogWalker {
     return { ...transaction, key: transactionKey(this.#streamKey, transaction, salt), beganAt };
   }
 
-  #frame(buffer: Buffer, start: number, end: number, offset: number): void {
+  /** Answers where the next one begins that is to be called out. */
+  #frame(buffer: Buffer, start: number, end: number, offset: number): number {
     const type = buffer[start];
     if (type === FRAME.insert || type === FRAME.update || type === FRAME.delete) {
       const row = this.#rowAt(start, end, offset);
       row.relationId = relationIdOfRow(buffer, start);
       row.kind = type;
-      this.#ports.row(row);
-      this.#index += rowEventsIn(buffer, start);
+      const passed = this.#ports.row(row);
+      this.#index++;
+      if (passed !== undefined) {
+        this.#index += passed.rows;
+        return passed.next;
+      }
     } else if (type === FRAME.begin) {
       this.#goOn(this.#begin(decodeBegin(buffer, start, end), offset));
       this.#index = 0;
@@ -293,6 +300,7 @@ export class LogWalker {
       this.#goOn(this.#ports.marker({ ...this.#transaction, markedFrom }, message));
     }
     // Types, origins and pieces of oversize rows make no message.
+    return end;
   }
 
   /** Rows follow that stand between two transactions: each with a place and a number of its own, as if they were one. */

@@ -13,7 +13,7 @@ import { haltedAt } from './halts.ts';
 import type { SinkMarkers } from './markers.ts';
 import { ACTIONS, RowMessages, type MessagePorts } from './row-messages.ts';
 import { oversizePlan, type TablePlan } from './table-plan.ts';
-import type { LoggedRow, WalkPorts } from './log-walker.ts';
+import type { LoggedRow, RowsPassed, WalkPorts } from './log-walker.ts';
 import type { PlacedCommit, TransactionEnds } from './transaction-ends.ts';
 import { RowBatch, runSteps, stepsInOrder, WantedRow, type Step, type Steps } from './steps.ts';
 
@@ -103,7 +103,7 @@ export class RowIntake implements WalkPorts {
     if (sinks?.includes(this.#ports.sink) === false) this.#plans.set(relation.id, null);
   }
 
-  row(row: LoggedRow): void {
+  row(row: LoggedRow): RowsPassed | void {
     const plan = this.#planOf(row);
     if (plan === null) return this.#ports.witness?.passedOver(row, 'table');
     const action = ACTIONS[row.kind]!;
@@ -111,10 +111,22 @@ export class RowIntake implements WalkPorts {
     const wanted = isSplit ? (plan.delete ?? plan.insert) : plan[action];
     if (isFirstOf(plan, row)) return this.#takeFirst(plan, row, wanted !== undefined);
     if (this.#isPassedOver(row, wanted !== undefined)) return;
-    if (this.#isOutside(plan, row)) this.#outside++;
-    else if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
+    if (this.#isOutside(plan, row)) return this.#passOutside(plan, row);
+    if (this.#rows !== undefined) this.#rows.push(new WantedRow(row, plan));
     else if (isSplit) this.#messages.addHalves(plan, row);
     else this.#messages.addRow(plan, action, row);
+  }
+
+  /** The row, and those behind it that are like it in everything that has been asked of it. */
+  #passOutside(plan: TablePlan, { kind }: LoggedRow): RowsPassed | undefined {
+    this.#outside++;
+    // Of an update it may be asked whether it is two changes, and a table's first row may be another one.
+    const isAlike =
+      kind !== FRAME.update || (plan.changesKey === undefined && plan.routeMoveOf === undefined);
+    if (!isAlike || plan.schemaChange !== undefined || this.#ports.isAllNew?.() !== true) return undefined;
+    const passed = plan.toJudge?.passed();
+    this.#outside += passed?.rows ?? 0;
+    return passed;
   }
 
   truncate(row: LoggedRow): void {

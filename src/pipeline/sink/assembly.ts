@@ -155,6 +155,8 @@ function makeReading(options: SinkOptions, sink: Sink, { place, fail }: Ground, 
       // It was told of transactions when that was settled.
       (index === 0 && !isTold && restored.hasPart(transaction, index, 'row')) ||
       shedding.givesUp(offset),
+    // Transactions are lost as a whole, and what is given up ends once.
+    isAllNew: () => restored.isOver && kept.isEmpty,
     isPartDone: (transaction, index, part) =>
       restored.hasPart(transaction, index, part) || kept.hasPart(transaction, index, part),
     readFrames,

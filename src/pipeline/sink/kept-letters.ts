@@ -42,7 +42,12 @@ export class KeptLetters {
       if (isPart) ledger.settleParts(action as Part, [change]);
       else ledger.settle([change]);
     }
-    if (this.#unrecorded.size + this.#firstRows.size > 0) ledger.write();
+    if (!this.isEmpty) ledger.write();
+  }
+
+  /** Was there none? */
+  get isEmpty(): boolean {
+    return this.#unrecorded.size + this.#firstRows.size === 0;
   }
 
   has(transaction: PendingTransaction, index: number): boolean {

@@ -27,7 +27,7 @@ function walk(blocks: readonly LogBlock[], between?: (rows: number) => void) {
     letIn: () => true,
     oversize: () => undefined,
     reads: () => undefined,
-    row: ({ transaction, index }) => rows.push(`${index}:${transaction.annotations ?? '-'}`),
+    row: ({ transaction, index }) => void rows.push(`${index}:${transaction.annotations ?? '-'}`),
     marker: (transaction, { prefix }): PendingTransaction => ({
       ...transaction,
       annotations: prefix,

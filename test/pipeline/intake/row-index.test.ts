@@ -35,9 +35,9 @@ const TEXT = 25;
 const UUID = 2950;
 const NUMERIC = 1700;
 
-const describe = (identity: 'd' | 'f', hasMore: boolean): Buffer[] =>
+const describe = (identity: 'd' | 'f', hasMore: boolean, id = 1): Buffer[] =>
   describeTable({
-    id: 1,
+    id,
     identity,
     collations: COLLATIONS,
     columns: [
@@ -89,9 +89,14 @@ test('the texts are known where one text is one value, and what is asked first d
 
 type Row = { readonly id: string; readonly customer: Cell; readonly state: Cell };
 type Step =
-  | { readonly kind: 'insert' | 'update' | 'update with old' | 'delete'; readonly row: Row }
+  | {
+      readonly kind: 'insert' | 'update' | 'update with old' | 'delete' | 'insert elsewhere';
+      readonly row: Row;
+      readonly times: number;
+    }
   | { readonly kind: 'shape'; readonly identity: 'd' | 'f'; readonly hasMore: boolean }
-  | { readonly kind: 'block' };
+  | { readonly kind: 'block' }
+  | { readonly kind: 'transaction' };
 
 const row = fc.record({
   id: fc.constantFrom('1', '2', '3'),
@@ -101,7 +106,11 @@ const row = fc.record({
 const step = fc.oneof(
   {
     weight: 10,
-    arbitrary: fc.record({ kind: fc.constantFrom('insert', 'update', 'update with old', 'delete'), row }),
+    arbitrary: fc.record({
+      kind: fc.constantFrom('insert', 'update', 'update with old', 'delete', 'insert elsewhere'),
+      row,
+      times: fc.constantFrom(1, 1, 1, 4),
+    }),
   },
   {
     weight: 1,
@@ -111,18 +120,25 @@ const step = fc.oneof(
       hasMore: fc.boolean(),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('block') }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('block', 'transaction') }) },
 ) as fc.Arbitrary<Step>;
 
 const U = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11';
 
 function blocksFrom(steps: readonly Step[]): LogBlock[] {
   let shape = { identity: 'd' as 'd' | 'f', hasMore: false };
-  const contents: Buffer[][] = [[begin({ commitLsn: 100n, rows: 0 }), ...describe('d', false)]];
+  let commitLsn = 100n;
+  const contents: Buffer[][] = [
+    [begin({ commitLsn, rows: 0 }), ...describe('d', false), ...describe('d', false, 2)],
+  ];
   for (const step of steps) {
     const messages = contents.at(-1)!;
     if (step.kind === 'block') contents.push([]);
-    else if (step.kind === 'shape') {
+    else if (step.kind === 'transaction') {
+      messages.push(commit({ commitLsn, rows: 0 }));
+      commitLsn += 100n;
+      messages.push(begin({ commitLsn, rows: 0 }));
+    } else if (step.kind === 'shape') {
       shape = step;
       messages.push(...describe(step.identity, step.hasMore));
     } else {
@@ -134,15 +150,18 @@ function blocksFrom(steps: readonly Step[]): LogBlock[] {
       const old = isFull
         ? ({ kind: 'full', row: whole } as const)
         : ({ kind: 'key', row: [id, null, null, null, null, ...more.map(() => null)] } as const);
-      if (step.kind === 'insert') messages.push(insertMessage(1, whole));
-      else if (step.kind === 'delete') messages.push(deleteMessage(1, old));
-      else {
-        const now: Cell[] = [id, customer, state, U, '1.50', ...more];
-        messages.push(updateMessage(1, now, step.kind === 'update with old' ? old : undefined));
-      }
+      const now: Cell[] = [id, customer, state, U, '1.50', ...more];
+      const made = {
+        insert: () => insertMessage(1, whole),
+        'insert elsewhere': () => insertMessage(2, whole.slice(0, 5)),
+        delete: () => deleteMessage(1, old),
+        update: () => updateMessage(1, now),
+        'update with old': () => updateMessage(1, now, old),
+      }[step.kind];
+      for (let i = 0; i < step.times; i++) messages.push(made());
     }
   }
-  contents.at(-1)!.push(commit({ commitLsn: 100n, rows: 0 }));
+  contents.at(-1)!.push(commit({ commitLsn, rows: 0 }));
   return blocksOf(...contents.filter((messages) => messages.length > 0));
 }
 
@@ -159,7 +178,7 @@ const FILTERS: readonly { readonly where: string; readonly settings?: Partial<Si
   { where: 'customer > 1' },
 ];
 
-function makeSink(number: number, blocks: readonly LogBlock[], hasCompany: boolean) {
+function makeSink(number: number, blocks: readonly LogBlock[], hasCompany: boolean, isAllNew = true) {
   const { where, settings } = FILTERS[number]!;
   const all = {
     name: `s${number}`,
@@ -171,23 +190,28 @@ function makeSink(number: number, blocks: readonly LogBlock[], hasCompany: boole
     where: { ...parse(where), place: 'tailrace.yaml:5:5' },
   } as const;
   let judged = 0;
+  let calledOut = 0;
   const judge = whereStep(all)!;
-  return {
-    ...sinkIntake({
-      settings: all,
-      hasCompany,
-      blocks,
-      ports: {
-        steps: {
-          where: (rows) => {
-            judged += [...rows].length;
-            return judge(rows);
-          },
+  const made = sinkIntake({
+    settings: all,
+    hasCompany,
+    blocks,
+    ports: {
+      isAllNew: () => isAllNew,
+      steps: {
+        where: (rows) => {
+          judged += [...rows].length;
+          return judge(rows);
         },
       },
-    }),
-    judged: () => judged,
+    },
+  });
+  const row = made.intake.row.bind(made.intake);
+  made.intake.row = (each) => {
+    calledOut++;
+    return row(each);
   };
+  return { ...made, judged: () => judged, calledOut: () => calledOut };
 }
 
 type Made = ReturnType<typeof makeSink>;
@@ -202,10 +226,13 @@ const seen = ({ letIn, counts }: Made): unknown => ({
   })),
 });
 
-async function beside(blocks: readonly LogBlock[], maxBytes?: number): Promise<Made[]> {
+async function beside(
+  blocks: readonly LogBlock[],
+  { maxBytes, isAllNew }: { readonly maxBytes?: number | undefined; readonly isAllNew?: boolean } = {},
+): Promise<Made[]> {
   const shared = new SharedBlocks(maxBytes);
   const readers = FILTERS.map(() => shared.join(0));
-  const sinks = FILTERS.map((_, number) => makeSink(number, blocks, true));
+  const sinks = FILTERS.map((_, number) => makeSink(number, blocks, true, isAllNew));
   for (const block of blocks) {
     for (const [number, { walker }] of sinks.entries()) {
       const reader = readers[number]!;
@@ -224,7 +251,7 @@ test('a hundred sinks or one: a filter lets through what it lets through alone, 
       fc.constantFrom(undefined, 1000),
       async (steps, maxBytes) => {
         const blocks = blocksFrom(steps);
-        const sinks = await beside(blocks, maxBytes);
+        const sinks = await beside(blocks, { maxBytes });
         for (const [number, sink] of sinks.entries()) {
           const alone = makeSink(number, blocks, false);
           await alone.walk();
@@ -239,8 +266,13 @@ test('a hundred sinks or one: a filter lets through what it lets through alone, 
   );
 });
 
+const insert = (customer: string): Step => ({
+  kind: 'insert',
+  row: { id: '1', customer, state: 'new' },
+  times: 1,
+});
+
 test('of the rows of others only those are judged that came before the first verdict', async () => {
-  const insert = (customer: string): Step => ({ kind: 'insert', row: { id: '1', customer, state: 'new' } });
   const blocks = blocksFrom([
     insert('1'),
     insert('2'),
@@ -251,4 +283,14 @@ test('of the rows of others only those are judged that came before the first ver
   expect(one!.judged()).toBe(2 + 1);
   expect(two!.judged()).toBe(2 + 4);
   expect(none!.judged()).toBe(2);
+});
+
+test('rows of others that follow one another are passed at once, unless some of them may be settled already', async () => {
+  const others = Array.from({ length: 50 }, () => insert('2'));
+  const blocks = blocksFrom([insert('1'), { kind: 'block' }, ...others, insert('1'), ...others]);
+  const [one] = await beside(blocks);
+  expect(one!.calledOut()).toBe(1 + 3);
+  const [doubting] = await beside(blocks, { isAllNew: false });
+  expect(doubting!.calledOut()).toBe(1 + 101);
+  expect(seen(doubting!)).toEqual(seen(one!));
 });
