@@ -11,6 +11,8 @@ const READ_BYTES = 1 << 20;
 /** The buffer while no more is there: of the many that wait at a log's end. */
 const MIN_BUFFER_BYTES = 1 << 16;
 
+const NOTHING = Buffer.alloc(0);
+
 export type RawBlock = {
   readonly buffer: Buffer;
   /** The payload is `buffer[start, end)`. */
@@ -29,7 +31,7 @@ export class BlockCursor {
   readonly header: SegmentHeader;
   readonly startOffset: number;
   readonly #fd: number;
-  #buffer: Buffer = Buffer.alloc(0);
+  #buffer: Buffer = NOTHING;
   #from = 0;
   #to = 0;
   /** Logical offset of `#buffer[#from]`: where the next block begins. */
@@ -70,11 +72,13 @@ export class BlockCursor {
     this.#offset = offset;
   }
 
-  /** Goes on behind the next block, which ends at the logical offset `end`: somebody else has read it. */
+  /** Goes on at the logical offset `end`, behind blocks that somebody else has read: without the buffer, where what it holds is over. */
   pass(end: number): void {
     const next = this.#from + (end - this.#offset);
-    if (next > this.#to) this.seek(end);
-    else {
+    if (next > this.#to) {
+      this.#buffer = NOTHING;
+      this.seek(end);
+    } else {
       this.#from = next;
       this.#offset = end;
     }

@@ -187,8 +187,10 @@ class Reader implements LogReader {
         sharing!.blocks.pass(sharing!.place, cursor.offset);
         continue;
       }
-      const raw = nextBlock(cursor, end);
-      if (raw === undefined) return;
+      const together = sharing?.blocks.read(sharing.place, cursor, end);
+      const raw = together ?? nextBlock(cursor, end);
+      if (raw === undefined || raw === 'end') return;
+      if (together !== undefined) cursor.pass(raw.blockEnd);
       const block = toLogBlock(raw);
       if (sharing === undefined) yield block;
       else {
@@ -196,7 +198,8 @@ class Reader implements LogReader {
         sharing.blocks.pass(sharing.place, cursor.offset);
       }
       // A long backlog must not starve timers and sockets: blocks in memory cost no turn of the event loop, reads do.
-      if (cursor.isDrained && cursor.offset < this.#signals.writtenEnd()) await setImmediate();
+      const isDrained = together === undefined ? cursor.isDrained : sharing!.blocks.isDrained;
+      if (isDrained && cursor.offset < this.#signals.writtenEnd()) await setImmediate();
     }
   }
 

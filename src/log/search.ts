@@ -10,7 +10,9 @@ import { describesRelations, FRAME, frameBytes, FRAME_HEADER_BYTES } from '../pg
 import type { SegmentFile } from './segments.ts';
 
 /** Opens a segment; undefined when retention has deleted it meanwhile. */
-export function openUnlessMissing(segment: SegmentFile): BlockCursor | undefined {
+export function openUnlessMissing(
+  segment: Pick<SegmentFile, 'path' | 'startOffset'>,
+): BlockCursor | undefined {
   try {
     return new BlockCursor(segment);
   } catch (error) {

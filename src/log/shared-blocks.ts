@@ -8,7 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ByteWriter } from '../core/byte-writer.ts';
 import { spareMs, steadyMs } from '../core/clock.ts';
 import { SpareWriters } from '../core/spare-writers.ts';
+import type { BlockCursor, RawBlock } from './block-cursor.ts';
 import type { Kept, LogBlock } from './block.ts';
+import { FrontCursor } from './front-cursor.ts';
 
 /** Bytes kept in all, of blocks and of what was made of them (invariant 8). */
 export const MAX_KEPT_BYTES = 16 * 1024 * 1024;
@@ -60,6 +62,7 @@ export class SharedBlocks {
   readonly #readers = new Set<SharedReader>();
   /** By the offset of their headers, the one that came first at the front. */
   readonly #kept = new Map<number, KeptBlock>();
+  readonly #front = new FrontCursor();
   readonly #writers = new SpareWriters({ initial: WRITER_BYTES, all: MAX_FREE_BYTES });
   #bytes = 0;
 
@@ -94,6 +97,7 @@ export class SharedBlocks {
     if (this.#readers.size > 1) return;
     for (const kept of this.#kept.values()) this.#drop(kept);
     this.#writers.clear();
+    this.#front.close();
   }
 
   /**
@@ -140,13 +144,26 @@ export class SharedBlocks {
     return kept.block;
   }
 
+  /**
+   * The next block behind a reader's cursor, which stands at its place: for it and for others that come to it soon. Undefined: nobody does, or it
+   * is not to be had this way; then it is read with that cursor alone. It has to be kept before another one is read.
+   */
+  read(reader: SharedReader, own: BlockCursor, limit: number): RawBlock | 'end' | undefined {
+    if (this.#awaited(reader) < 2) return undefined;
+    const block = this.#front.next(own, limit);
+    if (block === undefined || block === 'end') return block;
+    return this.#isKept(block) ? block : undefined;
+  }
+  /** Has all that was read of the file been given out? */
+  get isDrained(): boolean {
+    return this.#front.isDrained;
+  }
+
   /** The block at a reader's place, which it has read: kept where others come to it soon, else as it was. */
   keep(reader: SharedReader, block: LogBlock): LogBlock {
     const at = reader.offset;
-    if (block.end - block.start > this.#maxBytes) return block;
-    let awaited = 0;
-    for (const { offset } of this.#readers) if (offset <= at && at - offset < NEAR_BYTES) awaited++;
-    if (awaited < 2) return block;
+    const awaited = this.#awaited(reader);
+    if (awaited < 2 || !this.#isKept(block)) return block;
     const kept = new KeptBlock(block, at, awaited, {
       takeWriter: () => this.#writers.take(),
       grow: (by) => this.#grow(kept, by),
@@ -155,6 +172,17 @@ export class SharedBlocks {
     this.#kept.set(at, kept);
     this.#grow(kept, kept.block.buffer.length);
     return kept.block;
+  }
+
+  #isKept({ start, end }: Pick<LogBlock, 'start' | 'end'>): boolean {
+    return end - start <= this.#maxBytes;
+  }
+
+  /** How many come to the reader's place soon, with it. */
+  #awaited({ offset: at }: SharedReader): number {
+    let awaited = 0;
+    for (const { offset } of this.#readers) if (offset <= at && at - offset < NEAR_BYTES) awaited++;
+    return awaited;
   }
 
   /** The reader is done with the block at its place, and goes on at `next`. */

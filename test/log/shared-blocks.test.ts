@@ -1,6 +1,6 @@
 // Blocks that several readers share: each gets what it would read alone, within a bound, however fast or slow the others are.
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { INITIAL_CONTEXT } from '../../src/log/format.ts';
 import type { LogBlock } from '../../src/log/block.ts';
 import { openLogReader, type LogReader } from '../../src/log/reader.ts';
@@ -277,4 +277,23 @@ test('what is made of a block under one name is made once', () => {
   expect(kept.of('x', make)).toBe(1);
   expect(shared.find(b!)!.kept!.of('x', make)).toBe(1);
   expect(kept.of('y', make)).toBe(2);
+});
+
+test('readers that are close to one another have one buffer, whoever of them is ahead', async () => {
+  const { directory, signals } = await smallLog();
+  const shared = new SharedBlocks();
+  const buffers = vi.spyOn(Buffer, 'allocUnsafeSlow');
+  onTestFinished(() => buffers.mockRestore());
+  const readers = Array.from({ length: 8 }, () =>
+    reading(openLogReader(directory, signals), signals, shared),
+  );
+  for (let first = 0; !readers.every(({ isDone }) => isDone); first++)
+    for (let i = 0; i < readers.length; i++) {
+      const reader = readers[(first + i) % readers.length]!;
+      if (!reader.isDone) await reader.next();
+    }
+  for (const reader of readers) await reader.end();
+  const segments = readers[0]!.read.length / 2;
+  expect(segments).toBeGreaterThan(15);
+  expect(buffers.mock.calls.length).toBeLessThan(segments + readers.length);
 });
