@@ -47,13 +47,13 @@ export type SharingPorts = {
   readonly nowMs: () => number;
   /** How long the thread has had nothing to do, in all. */
   readonly spareMs: () => number;
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly sleep: (ms: number) => Promise<void>;
 };
 
 const PORTS: SharingPorts = {
   nowMs: steadyMs,
   spareMs,
-  sleep: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined),
+  sleep: (ms) => sleep(ms),
 };
 
 export class SharedBlocks {
@@ -65,6 +65,8 @@ export class SharedBlocks {
   readonly #front = new FrontCursor();
   readonly #writers = new SpareWriters({ initial: WRITER_BYTES, all: MAX_FREE_BYTES });
   #bytes = 0;
+  /** All who wait look at the same moments. */
+  #slice: Promise<void> | undefined;
 
   constructor(maxBytes = MAX_KEPT_BYTES, ports = PORTS) {
     this.#maxBytes = maxBytes;
@@ -119,7 +121,7 @@ export class SharedBlocks {
     while (this.#isAhead(reader, now) && now - beganMs < MAX_WAIT_MS && isBusy && !signal.aborted) {
       const spare = spareMs();
       const sinceMs = now;
-      await sleep(SLICE_MS, signal);
+      await (this.#slice ??= sleep(SLICE_MS).finally(() => (this.#slice = undefined)));
       now = nowMs();
       isBusy = spareMs() - spare <= (now - sinceMs) * MAX_SPARE_SHARE;
     }

@@ -66,6 +66,8 @@ export class Dispatcher {
   /** Is more to be let in right after this? */
   isReading = false;
   #routeTimer: NodeJS.Timeout | undefined;
+  /** When it ends. */
+  #lookAtMs = Infinity;
   #abortTimer: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -150,10 +152,21 @@ export class Dispatcher {
     // Probes have their turns among the others, but are not counted: where they took all, the next look follows at once.
     if (free <= 0) probeAt = Math.min(probeAt, this.#partial.expiresMs ?? now);
     probeAt = Math.min(probeAt, routes.turns.wakeAtMs);
+    if (!this.#stopping) this.#lookAgainAt(probeAt, now);
+  }
+
+  /** Or before that, where it was to be earlier once: a timer that is set is left as it is. */
+  #lookAgainAt(atMs: number, nowMs: number): void {
+    if (atMs >= this.#lookAtMs) return;
     clearTimeout(this.#routeTimer);
-    if (probeAt !== Infinity && !this.#stopping) {
-      this.#routeTimer = setTimeout(() => this.dispatch(), Math.max(1, probeAt - now));
-    }
+    this.#lookAtMs = atMs;
+    this.#routeTimer = setTimeout(
+      () => {
+        this.#lookAtMs = Infinity;
+        this.dispatch();
+      },
+      Math.max(1, atMs - nowMs),
+    );
   }
 
   /**

@@ -10,6 +10,9 @@ const MIN_REST_MS = 20;
 const isToRest = (queue: RouteQueue<Pending>, nowMs: number): boolean =>
   queue.isDown && queue.ready.length > 0 && nowMs < queue.health.retryAtMs;
 
+/** Many sinks have nothing to send most of the time, and each looks after every block. */
+const NONE: readonly RouteQueue<Pending>[] = [];
+
 export class Turns {
   /** A cap on the messages of one request. */
   readonly #maxCount: number;
@@ -56,7 +59,10 @@ export class Turns {
     return false;
   }
 
-  *nowhere(): Generator<RouteQueue<Pending>> {
+  nowhere(): Iterable<RouteQueue<Pending>> {
+    return this.#nowhere.size === 0 ? NONE : this.#eachNowhere();
+  }
+  *#eachNowhere(): Generator<RouteQueue<Pending>> {
     for (const queue of this.#nowhere) {
       yield queue;
       if (queue.ready.length === 0) this.#nowhere.delete(queue);
@@ -105,7 +111,10 @@ export class Turns {
   }
 
   /** What was sent to goes behind the others: as many as have all the lanes would keep them. */
-  *full(nowMs: number): Generator<RouteQueue<Pending>> {
+  full(nowMs: number): Iterable<RouteQueue<Pending>> {
+    return this.#full.size === 0 ? NONE : this.#eachFull(nowMs);
+  }
+  *#eachFull(nowMs: number): Generator<RouteQueue<Pending>> {
     for (const queue of this.#full) {
       if (isToRest(queue, nowMs)) {
         this.#rest(queue, nowMs);
@@ -121,7 +130,10 @@ export class Turns {
   }
 
   /** The one that has waited for the longest first. What has nothing left waits anew when it has. */
-  *waiting(nowMs: number): Generator<RouteQueue<Pending>> {
+  waiting(nowMs: number): Iterable<RouteQueue<Pending>> {
+    return this.#waiting.size === 0 ? NONE : this.#eachWaiting(nowMs);
+  }
+  *#eachWaiting(nowMs: number): Generator<RouteQueue<Pending>> {
     for (const queue of this.#waiting) {
       if (isToRest(queue, nowMs)) {
         this.#rest(queue, nowMs);

@@ -132,12 +132,12 @@ export class RowBatch implements Iterable<WantedRow> {
    * What steps work on: inserts, updates and deletes that none before has dropped. A TRUNCATE, a row too large to be
    * kept whole and a changed schema have no columns to look at: they keep their places among the others, and pass.
    */
-  *[Symbol.iterator](): Generator<WantedRow> {
-    for (const row of this.#all) if (!row.isDropped && row.hasColumns) yield row;
+  [Symbol.iterator](): Iterator<WantedRow> {
+    return this.#all.filter(isToWorkOn)[Symbol.iterator]();
   }
   /** Is there nothing left to work on? */
   get isEmpty(): boolean {
-    return this[Symbol.iterator]().next().done === true;
+    return !this.#all.some(isToWorkOn);
   }
 
   /** The row's columns. One value for all rows: valid until the next one is read, and not across a wait. */
@@ -159,6 +159,8 @@ export class RowBatch implements Iterable<WantedRow> {
     row.dropped ??= by;
   }
 }
+
+const isToWorkOn = (row: WantedRow): boolean => !row.isDropped && row.hasColumns;
 
 /** Knows of no partitioned table. */
 const NO_OLD_ROWS = new OldRows();
