@@ -19,12 +19,12 @@ import {
   isFit,
   listTables,
   needsStored,
-  quoteTable,
   readTables,
   tableKey,
   type TableState,
   type WantedTable,
 } from '../../postgres/preflight/tables.ts';
+import { quoteTable } from '../../postgres/quoting.ts';
 
 export type TailPublication = {
   readonly name: string;

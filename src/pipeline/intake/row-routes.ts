@@ -3,7 +3,7 @@ import type { Relation, RowEvent } from '../../core/change.ts';
 import { TailraceError, type DeliveryError } from '../../core/errors.ts';
 import { didYouMean, nearestName } from '../../core/nearest-name.ts';
 import { formatTableName } from '../../core/selection.ts';
-import { quoteTable } from '../../postgres/preflight/tables.ts';
+import { quoteTable } from '../../postgres/quoting.ts';
 import type { RouteByRow, RouteFault, RouteInput } from '../../sinks/sink.ts';
 import type { Pending } from '../delivery/pending.ts';
 import type { RouteQueue } from '../delivery/route-queue.ts';

@@ -4,7 +4,7 @@ import { nameFor } from '../../core/partitions.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
 import { namedColumns } from '../../functions/where/named-columns.ts';
 import { warned, type Finding } from '../../postgres/preflight/finding.ts';
-import { quoteTable } from '../../postgres/preflight/tables.ts';
+import { quoteTable } from '../../postgres/quoting.ts';
 import type { PlacedFilter, SinkSettings } from '../settings.ts';
 import { filtersFor, hasFilter } from './table-filter.ts';
 import { wantedActions } from './taken-actions.ts';

@@ -9,7 +9,7 @@ import type { ChangeFacts } from '../../functions/where/scope.ts';
 import { UnknownLabel, type EnumPlaces } from '../../functions/where/values/enums.ts';
 import { EvaluationError } from '../../functions/where/values/failure.ts';
 import { FRAME } from '../../pgoutput/frames.ts';
-import { quoteTable } from '../../postgres/preflight/tables.ts';
+import { quoteTable } from '../../postgres/quoting.ts';
 import type { SinkSettings } from '../settings.ts';
 import { AbsentRate, MAX_ABSENT_LETTERS } from './absent-rate.ts';
 import { moveOf, SENT_AS } from './moved-rows.ts';

@@ -15,7 +15,7 @@ import type { DatabaseSettings } from '../../postgres/settings.ts';
 import { highestEpochIn } from '../../store/ledger.ts';
 import type { Store } from '../../store/sqlite.ts';
 import type { ServiceSettings, SinkSettings } from '../settings.ts';
-import { asksOfOldRows } from '../intake/route-identity.ts';
+import { asksOfOldRows } from '../intake/route-needs.ts';
 import { hasFilter } from '../intake/table-filter.ts';
 import { envelopeOf } from '../sink/envelope.ts';
 import { newSinkStatus } from '../sink/status.ts';

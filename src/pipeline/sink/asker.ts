@@ -3,22 +3,23 @@
 import type { Client } from 'pg';
 import type { Relation } from '../../core/change.ts';
 import { steadyMs } from '../../core/clock.ts';
+import type { TailraceError } from '../../core/errors.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
-import type { Finding } from '../../postgres/preflight/finding.ts';
 import type { DatabaseSettings } from '../../postgres/settings.ts';
-import { unsentIn, type RoutedSink } from '../intake/route-identity.ts';
+import { unroutable } from '../intake/route-identity.ts';
+import type { RoutedSink } from '../intake/route-needs.ts';
 import { askServer, judge, type Compared } from '../intake/where-server/comparison.ts';
 import { readEnumLabels } from '../intake/where-server/enum-labels.ts';
-import type { PlacedFilter } from '../settings.ts';
+import type { PlacedFilter, SinkSettings } from '../settings.ts';
 
 /** Each rejects where no server answers. */
 export type Asker = {
   compare(filter: PlacedFilter, relation: Relation): Promise<Compared>;
   /** Of an enum, in their order; undefined: there is no such one. */
   labelsOf(oid: number): Promise<readonly string[] | undefined>;
-  /** What the sink's routes and groups need of old rows and never get. */
-  unsentOf(sink: RoutedSink): Promise<readonly Finding[]>;
+  /** Why the sink would never have a route for some changes (fatal); undefined: it has. */
+  unroutable(sink: RoutedSink & Pick<SinkSettings, 'database'>): Promise<TailraceError | undefined>;
 };
 
 export function createAsker(database: DatabaseSettings): Asker {
@@ -27,7 +28,7 @@ export function createAsker(database: DatabaseSettings): Asker {
     compare: async (filter, relation) =>
       judge(await questions.ask((client) => askServer(client, filter, relation))),
     labelsOf: (oid) => questions.ask((client) => readEnumLabels(client, oid)),
-    unsentOf: (sink) => questions.ask((client) => unsentIn(client, [sink])),
+    unroutable: (sink) => questions.ask((client) => unroutable(client, sink)),
   };
 }
 

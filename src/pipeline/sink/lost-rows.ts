@@ -21,7 +21,7 @@ import { rowNames, type GroupKey } from '../intake/group-key.ts';
 import type { LoggedRow, WalkPorts } from '../intake/log-walker.ts';
 import { leavesUnchanged } from '../../functions/columns/changed.ts';
 import { unchangedRule } from '../intake/columns/told-changes.ts';
-import { columnsOfRoutes } from '../intake/route-identity.ts';
+import { columnsOfRoutes } from '../intake/route-needs.ts';
 import { compileTableFilter, filtersFor, type TableFilter } from '../intake/table-filter.ts';
 import { readAs, toldChange } from '../intake/read-as.ts';
 import { masksFor } from '../intake/table-plan.ts';

@@ -5,7 +5,7 @@ import { lastParted } from '../../core/partings.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import type { Condition, SinkStatus } from '../../core/status.ts';
 import type { PullPort } from '../../sinks/sink.ts';
-import { refuseUnroutable } from '../intake/route-identity.ts';
+import { asksOfOldRows } from '../intake/route-needs.ts';
 import { assemble, createSink, layGround, type SinkParts } from './assembly.ts';
 import { SinkCheck } from './check.ts';
 import { conditionOf } from './conditions.ts';
@@ -40,8 +40,7 @@ export class SinkRunner {
 
   /** Takes the sink's place and makes the sink; `run` does the rest. Throws where some changes would never have a route. */
   static async create(options: SinkOptions, makeSink = createSink): Promise<SinkRunner> {
-    const { asker, settings } = options;
-    if (asker !== undefined) await refuseUnroutable(settings, async () => (await asker()).unsentOf(settings));
+    await refuseUnroutable(options);
     const place = await openPlace(options);
     try {
       const failed = Promise.withResolvers<never>();
@@ -207,4 +206,13 @@ export class SinkRunner {
     while ((signals.isHalted(slot) || this.#hasParted()) && !signal.aborted)
       await sleep(DECIDED_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
   }
+}
+
+/** Where nobody can be asked it goes on. */
+async function refuseUnroutable({ asker, settings }: SinkOptions): Promise<void> {
+  if (asker === undefined || !asksOfOldRows(settings)) return;
+  const fault = await asker()
+    .then((asking) => asking.unroutable(settings))
+    .catch(() => undefined);
+  if (fault !== undefined) throw fault;
 }

@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { TailraceError } from '../../core/errors.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
-import { quoteTable } from '../preflight/tables.ts';
+import { quoteTable } from '../quoting.ts';
 import { keyValues } from './conditions.ts';
 import { isSameKey } from './key-order.ts';
 import { leavesOf, type KeyColumn } from './table.ts';

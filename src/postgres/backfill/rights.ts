@@ -3,7 +3,7 @@ import { escapeIdentifier, type Client } from 'pg';
 import type { BackfillTableRequest } from '../../core/backfill.ts';
 import { refused, TailraceError } from '../../core/errors.ts';
 import { formatTableName, type TableName } from '../../core/selection.ts';
-import { quoteTable } from '../preflight/tables.ts';
+import { quoteTable } from '../quoting.ts';
 import { filterCheck } from './chunk-sql.ts';
 import { readFault, ROW_SECURITY, unreadable } from './faults.ts';
 import type { BackfillTable } from './table.ts';

@@ -1,6 +1,7 @@
 // What is wrong with a table's identity in words, and the SQL that mends it: each names the table that it mends.
 import { formatTableName } from '../../core/selection.ts';
-import { quoteTable, type IdentityFault, type WantedTable } from './tables.ts';
+import type { IdentityFault, WantedTable } from './tables.ts';
+import { quoteTable } from '../quoting.ts';
 
 /** Of many partitions with a fault, this many are named. */
 const MAX_NAMED = 3;

@@ -8,7 +8,8 @@ import type { DatabaseSettings } from '../settings.ts';
 import { cureOf } from './identity-cures.ts';
 import { LOCKED, tableLock } from './locked-tables.ts';
 import { KEPT_COMMENT, readPublication } from './publication.ts';
-import { isFit, mayPublish, needsStored, quoteTable, tableKey, type WantedTable } from './tables.ts';
+import { isFit, mayPublish, needsStored, tableKey, type WantedTable } from './tables.ts';
+import { quoteTable } from '../quoting.ts';
 
 /** Without ONLY, children by INHERITS would come in with their parent, fit or not. Of a root its partitions are carried all the same. */
 const listed = (tables: readonly TableName[]): string =>

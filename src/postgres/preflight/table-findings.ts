@@ -20,13 +20,13 @@ import {
   faultsIn,
   isFit,
   mayPublish,
-  quoteTable,
   tableKey,
   type IdentityFault,
   type ListedTable,
   type OtherRelation,
   type WantedTable,
 } from './tables.ts';
+import { quoteTable } from '../quoting.ts';
 
 /** Of tables that only a pattern takes, those with a fault are told one by one up to this number. */
 const MAX_PATTERN_FAULTS = 20;

@@ -1,11 +1,8 @@
 // The tables of a database as the catalog has them, and which of them can be published without a write of the application failing.
-import { escapeIdentifier, type Client } from 'pg';
+import type { Client } from 'pg';
 import type { ReplicaIdentity } from '../../core/change.ts';
 import type { TableName } from '../../core/selection.ts';
 import { CHECKS_GENERATED, GRANTS_INHERIT } from '../versions.ts';
-
-export const quoteTable = ({ schema, table }: TableName): string =>
-  `${escapeIdentifier(schema)}.${escapeIdentifier(table)}`;
 
 /** Different names never give the same key. */
 export const tableKey = ({ schema, table }: TableName): string => JSON.stringify([schema, table]);

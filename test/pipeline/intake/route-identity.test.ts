@@ -1,6 +1,7 @@
 // What a table's replica identity keeps from the templates of a sink for certain, and what cures it.
 import { expect, test } from 'vitest';
-import { asksOfOldRows, firstOf, unsentFindings } from '../../../src/pipeline/intake/route-identity.ts';
+import { firstOf, unsentFindings } from '../../../src/pipeline/intake/route-identity.ts';
+import { asksOfOldRows } from '../../../src/pipeline/intake/route-needs.ts';
 import type { SinkSettings } from '../../../src/pipeline/settings.ts';
 import { sinkDefinition } from '../../../src/sinks/registry.ts';
 

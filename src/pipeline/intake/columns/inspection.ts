@@ -13,7 +13,7 @@ import { listTables } from '../../../postgres/preflight/tables.ts';
 import type { DatabaseSettings } from '../../../postgres/settings.ts';
 import { compileColumn } from '../../../postgres/values/values.ts';
 import type { SinkSettings } from '../../settings.ts';
-import { actionsBeside } from '../route-identity.ts';
+import { actionsBeside } from '../route-needs.ts';
 import { readSentTable, type SentTable } from '../sent-table.ts';
 import { masksFor } from '../table-plan.ts';
 import { wantedActions } from '../taken-actions.ts';

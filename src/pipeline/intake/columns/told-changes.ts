@@ -4,7 +4,7 @@ import { TailraceError } from '../../../core/errors.ts';
 import { formatTableName, type TableName } from '../../../core/selection.ts';
 import { leavesUnchanged, untoldChanges } from '../../../functions/columns/changed.ts';
 import type { ColumnRules } from '../../../functions/columns/rules.ts';
-import { quoteTable } from '../../../postgres/preflight/tables.ts';
+import { quoteTable } from '../../../postgres/quoting.ts';
 import { keyChange } from '../group-key.ts';
 
 /** Undefined: every update is sent. One that changes the key always is: whoever keeps rows by it must know. */

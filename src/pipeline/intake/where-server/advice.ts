@@ -10,7 +10,7 @@ import { namedColumns } from '../../../functions/where/named-columns.ts';
 import type { ResolvedChoice } from '../../../functions/where/resolved-choice.ts';
 import type { Filter, Syntax } from '../../../functions/where/syntax.ts';
 import { warned, type Finding } from '../../../postgres/preflight/finding.ts';
-import { quoteTable } from '../../../postgres/preflight/tables.ts';
+import { quoteTable } from '../../../postgres/quoting.ts';
 import { FIRST_USER_OID, HAS_ROW_FILTERS } from '../../../postgres/versions.ts';
 
 /** Of one sink that reads the table: all that must be true of a change, one at least. */
