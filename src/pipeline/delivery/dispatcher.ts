@@ -325,7 +325,14 @@ export class Dispatcher {
     this.#lanesInUse++;
     this.#atWork++;
     const { route } = queue;
-    let answers = await this.#request(batch, route);
+    // As `#request` does, without a promise of its own: this is done for every request.
+    let answers: readonly Answer[];
+    this.#counts.requests++;
+    try {
+      answers = await this.#ports.sink.deliver(batch, this.#abort.signal, route);
+    } catch (error) {
+      answers = this.#unanswered(batch, error);
+    }
     if (blamesBatch(answers)) answers = await isolate(batch, answers, (part) => this.#request(part, route));
     if (partial !== undefined) this.#partial.answered(partial);
     queue.lanesInUse--;
@@ -340,15 +347,18 @@ export class Dispatcher {
   }
 
   async #request(batch: readonly Message[], route: Route): Promise<readonly Answer[]> {
-    const { signal } = this.#abort;
     this.#counts.requests++;
     try {
-      return await this.#ports.sink.deliver(batch, signal, route);
+      return await this.#ports.sink.deliver(batch, this.#abort.signal, route);
     } catch (error) {
-      // Where a stop has ended it, nothing is wrong with the route.
-      const answer = signal.aborted ? 'unknown' : thrownError(error);
-      return batch.map(() => answer);
+      return this.#unanswered(batch, error);
     }
+  }
+
+  #unanswered(batch: readonly Message[], error: unknown): readonly Answer[] {
+    // Where a stop has ended it, nothing is wrong with the route.
+    const answer = this.#abort.signal.aborted ? 'unknown' : thrownError(error);
+    return batch.map(() => answer);
   }
 
   /** Something has ended there: it may be closed, if rows have named it. */
