@@ -88,10 +88,10 @@ export function parkedAhead(queue: RouteQueue<Pending>, cut: Omit<Cut, 'sizeOf'>
 
 /** The next message of the group, if it waits for nothing but this one and goes the same way. */
 function followerOf(message: Pending, queue: RouteQueue<Pending>): Pending | undefined {
-  const next = message.links?.next?.message;
+  const next = message.next?.message;
   if (next === undefined || next.state !== 'waiting' || next.waitsOn !== 1) return undefined;
   if (next.refusal !== undefined || next.isKeyUndecodable) return undefined;
   // A replayed dead letter goes alone: what was refused once may be refused again.
   if (next.letterId !== 0 || message.letterId !== 0) return undefined;
-  return next.routeQueue === queue && next.secondLink === undefined ? next : undefined;
+  return next.routeQueue === queue && next.secondPlace === undefined ? next : undefined;
 }

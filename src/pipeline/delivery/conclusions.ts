@@ -283,8 +283,8 @@ export class Conclusions {
 
   #countInversions(delivered: readonly Pending[]): void {
     for (const message of delivered) {
-      if (message.links?.previous === undefined) continue;
-      const older = message.links.previous.message;
+      if (message.previous === undefined) continue;
+      const older = message.previous.message;
       if (delivered.includes(older)) continue;
       this.#counts.inversions++;
       this.#ports.warnRepeated('a later message of a group was accepted before an earlier one', {

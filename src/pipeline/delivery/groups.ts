@@ -4,24 +4,37 @@ import { randomInt } from 'node:crypto';
 /** What stands in groups. `waitsOn`: how many unsettled messages must settle before this one may go. */
 export type Grouped = { waitsOn: number };
 
-/** One of the groups that a message is in: a changed key puts it into two. */
-export type GroupLink<Message> = {
+/**
+ * The place of a message in one of its groups: of the messages there, oldest first. It is part of the message, or of its own where that is in
+ * a second group (a changed key). What is of the whole group stands with its first place: there is nothing else that would have to be read
+ * again when an answer comes, and thousands of others have been in the processor's cache meanwhile.
+ */
+export type GroupPlace<Message> = {
   readonly message: Message;
-  readonly queue: GroupQueue<Message>;
-  previous: GroupLink<Message> | undefined;
-  next: GroupLink<Message> | undefined;
+  readonly group: string;
+  hash: number;
+  previous: GroupPlace<Message> | undefined;
+  next: GroupPlace<Message> | undefined;
+  /** Of the first place of a group: how many there are. Of the others 0, of one that is in no group `OUTSIDE`. */
+  members: number;
+  /** Of the first place: the last one, and the first one of another group whose hash has the same place in the table. */
+  last: GroupPlace<Message> | undefined;
+  nextAtPlace: GroupPlace<Message> | undefined;
 };
 
-/** The unsettled messages of one group, oldest first. */
-export type GroupQueue<Message> = {
-  readonly name: string;
-  readonly hash: number;
-  first: GroupLink<Message> | undefined;
-  last: GroupLink<Message> | undefined;
-  length: number;
-  /** Another group whose hash has the same place in the table. */
-  nextAtPlace: GroupQueue<Message> | undefined;
-};
+export const OUTSIDE = -1;
+
+/** Of a message that is in a group with another place of its own. */
+export const otherPlace = <Message>(message: Message, group: string): GroupPlace<Message> => ({
+  message,
+  group,
+  hash: 0,
+  previous: undefined,
+  next: undefined,
+  members: OUTSIDE,
+  last: undefined,
+  nextAtPlace: undefined,
+});
 
 const FIRST_PLACES = 1024;
 
@@ -30,80 +43,94 @@ const FIRST_PLACES = 1024;
  * asked for one that the whole isolate shares, which costs more than all that is done here (bench/micro/sink.ts).
  */
 export class Groups<Message extends Grouped> {
-  #places: (GroupQueue<Message> | undefined)[] = emptyPlaces(FIRST_PLACES);
+  #places: (GroupPlace<Message> | undefined)[] = emptyPlaces(FIRST_PLACES);
   #count = 0;
   /** What was hashed last: a group is looked up before it is joined. */
   #hashedName = '';
   #hash = hashOf('');
 
-  get(name: string): GroupQueue<Message> | undefined {
-    const hash = this.#hashOf(name);
-    let queue = this.#places[hash & (this.#places.length - 1)];
-    while (queue !== undefined && (queue.hash !== hash || queue.name !== name)) queue = queue.nextAtPlace;
-    return queue;
+  /** The first place of a group that has unsettled messages. */
+  get(name: string): GroupPlace<Message> | undefined {
+    return this.#find(name, this.#hashOf(name));
+  }
+
+  #find(name: string, hash: number): GroupPlace<Message> | undefined {
+    let first = this.#places[hash & (this.#places.length - 1)];
+    while (first !== undefined && (first.hash !== hash || first.group !== name)) first = first.nextAtPlace;
+    return first;
   }
 
   /** Puts a message at the end of a group; it waits for the one before it. */
-  append(message: Message, name: string): GroupLink<Message> {
-    const queue = this.get(name) ?? this.#open(name);
-    const link: GroupLink<Message> = { message, queue, previous: queue.last, next: undefined };
-    if (queue.last === undefined) queue.first = link;
-    else {
-      queue.last.next = link;
-      message.waitsOn++;
-    }
-    queue.last = link;
-    queue.length++;
-    return link;
+  append(place: GroupPlace<Message>): void {
+    const first = this.get(place.group);
+    if (first === undefined) return this.#open(place);
+    const last = first.last!;
+    last.next = place;
+    place.previous = last;
+    place.hash = first.hash;
+    place.members = 0;
+    place.message.waitsOn++;
+    first.last = place;
+    first.members++;
   }
 
   /**
    * Takes a settled message out of a group. Returns the message that waited for it alone there, if any: where an older
    * one is still unsettled (a later entry of one request succeeded, an earlier failed), the next goes on waiting for that one.
    */
-  remove(link: GroupLink<Message>): Message | undefined {
-    const { queue, previous, next } = link;
-    if (previous === undefined) queue.first = next;
-    else previous.next = next;
-    if (next === undefined) queue.last = previous;
-    else next.previous = previous;
-    link.previous = link.next = undefined;
-    queue.length--;
-    if (queue.length === 0) this.#close(queue);
+  remove(place: GroupPlace<Message>): Message | undefined {
+    const { previous, next } = place;
+    if (previous === undefined) this.#moveFirst(place, next);
+    else {
+      const first = this.#find(place.group, place.hash)!;
+      first.members--;
+      if (next === undefined) first.last = previous;
+      else next.previous = previous;
+      previous.next = next;
+    }
+    place.previous = place.next = place.last = place.nextAtPlace = undefined;
+    place.members = OUTSIDE;
     return previous === undefined ? next?.message : undefined;
   }
 
-  #open(name: string): GroupQueue<Message> {
+  #open(first: GroupPlace<Message>): void {
     if (this.#count === this.#places.length) this.#grow();
-    const hash = this.#hashOf(name);
-    const place = hash & (this.#places.length - 1);
-    const nextAtPlace = this.#places[place];
-    const queue = { name, hash, first: undefined, last: undefined, length: 0, nextAtPlace };
-    this.#places[place] = queue;
+    const hash = this.#hashOf(first.group);
+    const at = hash & (this.#places.length - 1);
+    first.hash = hash;
+    first.members = 1;
+    first.last = first;
+    first.nextAtPlace = this.#places[at];
+    this.#places[at] = first;
     this.#count++;
-    return queue;
   }
 
-  #close(queue: GroupQueue<Message>): void {
-    const place = queue.hash & (this.#places.length - 1);
-    let before = this.#places[place];
-    if (before === queue) this.#places[place] = queue.nextAtPlace;
+  /** What is of the whole group goes over to the next; without one it is over. */
+  #moveFirst(first: GroupPlace<Message>, next: GroupPlace<Message> | undefined): void {
+    const { nextAtPlace } = first;
+    if (next !== undefined) {
+      next.previous = undefined;
+      next.members = first.members - 1;
+      next.last = first.last;
+      next.nextAtPlace = nextAtPlace;
+    } else this.#count--;
+    const at = first.hash & (this.#places.length - 1);
+    let before = this.#places[at]!;
+    if (before === first) this.#places[at] = next ?? nextAtPlace;
     else {
-      while (before!.nextAtPlace !== queue) before = before!.nextAtPlace;
-      before!.nextAtPlace = queue.nextAtPlace;
+      while (before.nextAtPlace !== first) before = before.nextAtPlace!;
+      before.nextAtPlace = next ?? nextAtPlace;
     }
-    queue.nextAtPlace = undefined;
-    this.#count--;
   }
 
   #grow(): void {
     const places = emptyPlaces<Message>(this.#places.length * 2);
-    for (const first of this.#places) {
-      for (let queue = first, next = queue; queue !== undefined; queue = next) {
-        next = queue.nextAtPlace;
-        const place = queue.hash & (places.length - 1);
-        queue.nextAtPlace = places[place];
-        places[place] = queue;
+    for (const chain of this.#places) {
+      for (let first = chain, next = first; first !== undefined; first = next) {
+        next = first.nextAtPlace;
+        const at = first.hash & (places.length - 1);
+        first.nextAtPlace = places[at];
+        places[at] = first;
       }
     }
     this.#places = places;
@@ -118,8 +145,8 @@ export class Groups<Message extends Grouped> {
   }
 }
 
-const emptyPlaces = <Message>(count: number): (GroupQueue<Message> | undefined)[] =>
-  Array.from<GroupQueue<Message> | undefined>({ length: count }).fill(undefined);
+const emptyPlaces = <Message>(count: number): (GroupPlace<Message> | undefined)[] =>
+  Array.from<GroupPlace<Message> | undefined>({ length: count }).fill(undefined);
 
 /** Nobody can choose keys whose groups have one place: they differ from process to process. */
 const SEED = randomInt(2 ** 32);

@@ -8,7 +8,7 @@ import type { Message, RowFacts } from '../../core/message.ts';
 import type { Position } from '../../core/position.ts';
 import type { TableName } from '../../core/selection.ts';
 import type { Arena, Arenas } from './arena.ts';
-import type { GroupLink } from './groups.ts';
+import { OUTSIDE, type GroupPlace } from './groups.ts';
 import type { RouteQueue } from './route-queue.ts';
 import type { TableBarriers, TableStretch } from './table-order.ts';
 
@@ -128,7 +128,7 @@ class Rarities {
   letterId = 0;
   /** Of a change that a rewind of rows sends again: which rewind. Else 0. */
   rowRewind = 0;
-  secondLink: GroupLink<Pending> | undefined;
+  secondPlace: GroupPlace<Pending> | undefined;
 
   constructor({ rawBytes, split, part, moved, readKey }: RareFields = { rawBytes: 0 }) {
     this.rawBytes = rawBytes;
@@ -145,7 +145,7 @@ const NONE = Object.freeze(new Rarities());
 
 const NO_BYTES = Buffer.alloc(0);
 
-export class Pending implements Message {
+export class Pending implements Message, GroupPlace<Pending> {
   readonly transaction: PendingTransaction;
   readonly index: number;
   readonly plan: MessagePlan;
@@ -171,7 +171,13 @@ export class Pending implements Message {
   attempts = 0;
   /** How many unsettled messages must settle before this one may go. */
   waitsOn = 0;
-  links: GroupLink<Pending> | undefined;
+  /** Its place in its group (`GroupPlace`). */
+  hash = 0;
+  previous: GroupPlace<Pending> | undefined;
+  next: GroupPlace<Pending> | undefined;
+  members = OUTSIDE;
+  last: GroupPlace<Pending> | undefined;
+  nextAtPlace: GroupPlace<Pending> | undefined;
   stretch: TableStretch<Pending> | undefined;
   /** Neighbours among all unsettled messages of the sink, in log order. */
   before: Pending | undefined;
@@ -257,11 +263,16 @@ export class Pending implements Message {
   set rowRewind(rewind: number) {
     if (rewind !== this.rowRewind) this.#own.rowRewind = rewind;
   }
-  get secondLink(): GroupLink<Pending> | undefined {
-    return this.#rarities.secondLink;
+  /** In another group, whose messages it waits for, too. */
+  get secondPlace(): GroupPlace<Pending> | undefined {
+    return this.#rarities.secondPlace;
   }
-  set secondLink(link: GroupLink<Pending> | undefined) {
-    if (link !== this.secondLink) this.#own.secondLink = link;
+  set secondPlace(place: GroupPlace<Pending> | undefined) {
+    if (place !== this.secondPlace) this.#own.secondPlace = place;
+  }
+
+  get message(): Pending {
+    return this;
   }
 
   get position(): Position {

@@ -1,7 +1,7 @@
 // The messages of one sink that are not settled yet: in log order, in their groups, between their tables' barriers, in memory
 // or parked. Says what may go: a message is ready when nothing that it must follow is left. Hot file (bench/micro/walk.ts).
 import type { Arenas } from './arena.ts';
-import { Groups } from './groups.ts';
+import { Groups, otherPlace, OUTSIDE } from './groups.ts';
 import type { Pending } from './pending.ts';
 import { Room, type RoomPorts, type RoomSettings } from './room.ts';
 import type { RouteQueue } from './route-queue.ts';
@@ -50,19 +50,19 @@ export class Unsettled {
 
   /** Is this group so long, or held back, that of what joins it only log offsets are to be kept? */
   #isHeldBack(group: string, route: RouteQueue<Pending>): boolean {
-    const queue = this.#groups.get(group);
-    if (queue === undefined) return false;
-    const last = queue.last?.message;
+    const first = this.#groups.get(group);
+    if (first === undefined) return false;
+    const last = first.last!.message;
     return (
-      queue.length >= MAX_GROUP_IN_MEMORY ||
-      (queue.first !== undefined && queue.first.message.attempts > 0) ||
-      last?.isParked === true ||
+      first.members >= MAX_GROUP_IN_MEMORY ||
+      first.message.attempts > 0 ||
+      last.isParked ||
       // What waits for another route that is down counts as this one's, which is up.
-      (last !== undefined && last.routeQueue !== route && last.routeQueue.isDown)
+      (last.routeQueue !== route && last.routeQueue.isDown)
     );
   }
 
-  /** Lets a message in, in log order. It has been rendered, or is parked. `group`: it goes behind what is there; `previousGroup`: here too. */
+  /** Lets a message in, in log order. It has been rendered, or is parked. `group`: its own, where it goes behind what is there; `previousGroup`: here too. */
   enter(message: Pending, group?: string, previousGroup?: string): void {
     if (message.isOfTheLog) {
       message.before = this.#last;
@@ -75,8 +75,11 @@ export class Unsettled {
     this.room.enterRoute(message.routeQueue);
     if (isBarrier(message)) message.plan.barriers.enterBarrier(message);
     else message.stretch = message.plan.barriers.enterRow(message);
-    if (group !== undefined) message.links = this.#groups.append(message, group);
-    if (previousGroup !== undefined) message.secondLink = this.#groups.append(message, previousGroup);
+    if (group !== undefined) this.#groups.append(message);
+    if (previousGroup !== undefined) {
+      message.secondPlace = otherPlace(message, previousGroup);
+      this.#groups.append(message.secondPlace);
+    }
     if (message.waitsOn === 0) ready(message);
   }
 
@@ -94,10 +97,10 @@ export class Unsettled {
     }
     this.room.leaveRoute(message.routeQueue);
     this.room.free(message);
-    const { links, secondLink } = message;
-    message.links = message.secondLink = undefined;
-    if (links !== undefined) this.#release(this.#groups.remove(links));
-    if (secondLink !== undefined) this.#release(this.#groups.remove(secondLink));
+    const { secondPlace } = message;
+    message.secondPlace = undefined;
+    if (message.members !== OUTSIDE) this.#release(this.#groups.remove(message));
+    if (secondPlace !== undefined) this.#release(this.#groups.remove(secondPlace));
     if (isBarrier(message)) {
       for (const waiting of message.plan.barriers.settle(message)) this.#release(waiting);
     } else if (message.stretch !== undefined) {
@@ -140,8 +143,8 @@ export class Unsettled {
 
   /** Drops the payloads of those that wait behind this message in its groups, but for those of one route. */
   parkFollowers(message: Pending, but?: RouteQueue<Pending>): void {
-    for (const link of [message.links, message.secondLink]) {
-      for (let next = link?.next; next !== undefined; next = next.next) {
+    for (const place of [message, message.secondPlace]) {
+      for (let next = place?.next; next !== undefined; next = next.next) {
         const follower = next.message;
         if (follower.state === 'waiting' && !follower.isParked && follower.routeQueue !== but)
           this.room.park(follower);

@@ -336,12 +336,14 @@ test('what is settled points at no other message: as garbage that is not collect
   const h = harness();
   for (let i = 0; i < 30; i++) h.add({ group: `g${i % 4}`, ...(i % 5 === 0 && { previousGroup: 'old' }) });
   const messages = [...h.delivery.unsettled.all()];
-  const links = messages.flatMap(({ links, secondLink }) => [links, secondLink]);
+  const places = messages.flatMap((message) => [message, message.secondPlace ?? []].flat());
+  expect(places.length).toBeGreaterThan(30);
   await h.drained();
   expect(messages).toHaveLength(30);
-  for (const { before, after, links, secondLink } of messages)
-    expect([before, after, links, secondLink]).toEqual([undefined, undefined, undefined, undefined]);
-  for (const link of links) expect([link?.previous, link?.next]).toEqual([undefined, undefined]);
+  for (const { before, after, secondPlace } of messages)
+    expect([before, after, secondPlace]).toEqual([undefined, undefined, undefined]);
+  for (const { previous, next, last, nextAtPlace } of places)
+    expect([previous, next, last, nextAtPlace]).toEqual([undefined, undefined, undefined, undefined]);
 });
 
 test('keys swapped in one transaction do not wait for each other for ever', async () => {

@@ -1,7 +1,13 @@
 // The groups of unsettled messages: who waits for whom, and that no group is taken for another one.
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Groups, hashOf, type Grouped, type GroupLink } from '../../../src/pipeline/delivery/groups.ts';
+import {
+  Groups,
+  hashOf,
+  otherPlace,
+  type Grouped,
+  type GroupPlace,
+} from '../../../src/pipeline/delivery/groups.ts';
 
 type Member = Grouped & { readonly id: number };
 
@@ -26,7 +32,7 @@ describe('groups', () => {
       fc.property(steps, (taken) => {
         const groups = new Groups<Member>();
         const model = new Map<string, Member[]>();
-        const links: { name: string; link: GroupLink<Member> }[] = [];
+        const links: { name: string; link: GroupPlace<Member> }[] = [];
         /** What each step brought, and should have brought. */
         const seen: unknown[] = [];
         const expected: unknown[] = [];
@@ -34,7 +40,8 @@ describe('groups', () => {
           if ('name' in step) {
             const { name } = step;
             const message = { id, waitsOn: 0 };
-            const link = groups.append(message, name);
+            const link = otherPlace<Member>(message, name);
+            groups.append(link);
             const members = model.get(name) ?? [];
             seen.push([message.waitsOn, link.previous?.message.id]);
             expected.push([members.length === 0 ? 0 : 1, members.at(-1)?.id]);
@@ -52,7 +59,7 @@ describe('groups', () => {
         }
         for (const step of taken) {
           if (!('name' in step)) continue;
-          seen.push(groups.get(step.name)?.length);
+          seen.push(groups.get(step.name)?.members);
           expected.push(model.get(step.name)?.length);
         }
         expect(seen).toEqual(expected);
@@ -64,8 +71,9 @@ describe('groups', () => {
   test('twenty thousand groups at once are told apart, and take no place when they are empty', () => {
     const groups = new Groups<Member>();
     const all = Array.from({ length: 20_000 }, (_, id) => `public.records:${id}`);
-    const links = all.map((name, id) => groups.append({ id, waitsOn: 0 }, name));
-    expect(all.every((name, id) => groups.get(name)?.first?.message.id === id)).toBe(true);
+    const links = all.map((name, id) => otherPlace<Member>({ id, waitsOn: 0 }, name));
+    for (const link of links) groups.append(link);
+    expect(all.every((name, id) => groups.get(name)?.message.id === id)).toBe(true);
     for (const link of links) groups.remove(link);
     expect(all.some((name) => groups.get(name) !== undefined)).toBe(false);
   });

@@ -203,7 +203,7 @@ const seen = (message: Pending): unknown => ({
   key: message.idempotencyKey,
   group: message.group,
   waitsOn: message.waitsOn,
-  second: message.secondLink?.queue.name,
+  second: message.secondPlace?.group,
   refusal: message.refusal,
   part: message.part,
   lacksPayload: message.lacksPayload,
