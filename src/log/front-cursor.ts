@@ -29,14 +29,20 @@ export class FrontCursor {
   }
 
   close(): void {
-    this.#cursor?.close();
-    this.#cursor = undefined;
     this.#ended = undefined;
+    this.#leave();
+  }
+
+  /** Whatever comes of it, nobody closes it again: its descriptor may be another's by then. */
+  #leave(): void {
+    const cursor = this.#cursor;
+    this.#cursor = undefined;
+    cursor?.close();
   }
 
   #at(own: BlockCursor): BlockCursor | undefined {
     if (this.#cursor === undefined || this.#cursor.startOffset < own.startOffset) {
-      this.#cursor?.close();
+      this.#leave();
       this.#cursor = openUnlessMissing(own);
     }
     const cursor = this.#cursor;

@@ -123,7 +123,8 @@ export class SharedBlocks {
       const sinceMs = now;
       await (this.#slice ??= sleep(SLICE_MS).finally(() => (this.#slice = undefined)));
       now = nowMs();
-      isBusy = spareMs() - spare <= (now - sinceMs) * MAX_SPARE_SHARE;
+      // Who joins others that wait may have waited for next to nothing: that tells nothing.
+      if (now - sinceMs >= SLICE_MS / 2) isBusy = spareMs() - spare <= (now - sinceMs) * MAX_SPARE_SHARE;
     }
     reader.restsUntilMs = now + (isBusy ? (now - beganMs) * REST_SHARE : IDLE_REST_MS);
   }

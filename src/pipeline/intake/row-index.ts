@@ -2,7 +2,6 @@
 // then says which rows a sink has to judge; the others its filter drops. Hot (bench/scenarios/growth-filters.ts).
 import { createRowEvent, isDamaged, type Relation } from '../../core/change.ts';
 import type { WantedTexts } from '../../functions/where/wanted-texts.ts';
-import type { Kept } from '../../log/block.ts';
 import { FRAME, FRAME_HEADER_BYTES } from '../../pgoutput/frames.ts';
 import { decodeRow, relationIdOfRow } from '../../pgoutput/messages.ts';
 import type { LoggedRow, RowsPassed } from './log-walker.ts';
@@ -96,8 +95,6 @@ export function rowsWith({ byText, others }: ColumnIndex, texts: ReadonlySet<str
 
 const NONE: readonly number[] = [];
 
-const NOTHING: ColumnIndex = { from: 0, until: 0, places: [], runs: [], byText: new Map(), others: [] };
-
 /** The rows of one sink and one relation that its filter has to judge, block after block. */
 export class RowsToJudge {
   readonly #wanted: WantedTexts;
@@ -105,7 +102,6 @@ export class RowsToJudge {
   readonly #name: string;
   /** Of the block that it is about, its number: what is kept of that is not to stay for this. */
   #block: number | undefined;
-  #index = NOTHING;
   #toJudge: readonly number[] = NONE;
   /** The row asked of last, and its run; and the first of those to be judged that is not before it. */
   #row = 0;
@@ -122,9 +118,10 @@ export class RowsToJudge {
   /** False: the filter drops it, without a look at anything else of it. Asked of a block's rows in their order. */
   has(row: LoggedRow): boolean {
     const { kept, start } = row;
-    if (kept === undefined) return true;
-    if (kept.number !== this.#block) this.#enter(row, kept);
-    const { from, until, places } = this.#index;
+    const index = this.#indexOf(row);
+    if (index === undefined) return true;
+    if (kept!.number !== this.#block) this.#enter(kept!.number, index);
+    const { from, until, places } = index;
     if (start < from || start >= until) return true;
     while (places[this.#row]! < start) this.#row++;
     const toJudge = this.#toJudge;
@@ -133,8 +130,10 @@ export class RowsToJudge {
   }
 
   /** Of a row that it has not (`has`): those directly behind it that are of the same kind, and that it has not either. */
-  passed(): RowsPassed | undefined {
-    const { places, runs } = this.#index;
+  passed(row: LoggedRow): RowsPassed | undefined {
+    const index = this.#indexOf(row);
+    if (index === undefined) return undefined;
+    const { places, runs } = index;
     while (runs[this.#run]!.until <= this.#row) this.#run++;
     const run = runs[this.#run]!;
     const until = Math.min(this.#toJudge[this.#next] ?? run.until, run.until);
@@ -143,14 +142,19 @@ export class RowsToJudge {
     return { rows, next: until === run.until ? run.next : places[until]! - FRAME_HEADER_BYTES };
   }
 
-  #enter(row: LoggedRow, kept: Kept): void {
-    const index = kept.of(this.#name, () => {
+  /** Undefined: nobody keeps one, and it would be made anew for each row. */
+  #indexOf(row: LoggedRow): ColumnIndex | undefined {
+    const { kept } = row;
+    if (kept === undefined || kept.isGone) return undefined;
+    return kept.of(this.#name, () => {
       const made = indexFrom(row, row.bytes.length, this.#relation, this.#wanted.column);
       kept.grow(ROW_BYTES * (made.others.length + made.byText.size) + PLACE_BYTES * made.places.length);
       return made;
     });
-    this.#block = kept.number;
-    this.#index = index;
+  }
+
+  #enter(block: number, index: ColumnIndex): void {
+    this.#block = block;
     this.#toJudge = rowsWith(index, this.#wanted.texts);
     this.#row = 0;
     this.#run = 0;

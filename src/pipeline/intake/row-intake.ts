@@ -118,13 +118,14 @@ export class RowIntake implements WalkPorts {
   }
 
   /** The row, and those behind it that are like it in everything that has been asked of it. */
-  #passOutside(plan: TablePlan, { kind }: LoggedRow): RowsPassed | undefined {
+  #passOutside(plan: TablePlan, row: LoggedRow): RowsPassed | undefined {
+    const { kind } = row;
     this.#outside++;
     // Of an update it may be asked whether it is two changes, and a table's first row may be another one.
     const isAlike =
       kind !== FRAME.update || (plan.changesKey === undefined && plan.routeMoveOf === undefined);
     if (!isAlike || plan.schemaChange !== undefined || this.#ports.isAllNew?.() !== true) return undefined;
-    const passed = plan.toJudge?.passed();
+    const passed = plan.toJudge?.passed(row);
     this.#outside += passed?.rows ?? 0;
     return passed;
   }

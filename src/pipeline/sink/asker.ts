@@ -1,8 +1,7 @@
-// What the sinks of a thread ask the server of their database: one after another, over one connection that is there while there is something
-// to ask. However many sinks there are, the server has one connection more.
+// What the sinks of a thread ask the server of their database: over a few connections that are there while there is something to ask, however
+// many sinks there are.
 import type { Client } from 'pg';
 import type { Relation } from '../../core/change.ts';
-import { steadyMs } from '../../core/clock.ts';
 import type { TailraceError } from '../../core/errors.ts';
 import { closeConnection } from '../../postgres/connection/connection.ts';
 import { findServer } from '../../postgres/connection/standbys.ts';
@@ -22,24 +21,27 @@ export type Asker = {
   unroutable(sink: RoutedSink & Pick<SinkSettings, 'database'>): Promise<TailraceError | undefined>;
 };
 
+/** So many questions are asked at once: one that is not answered holds up no others, and a server has many other clients. */
+const MAX_CONNECTIONS = 8;
+/**
+ * Sinks that begin together are held up together, but not for longer: they read the log in step, and what one of them reads and decodes is there
+ * for the others. So what filters mean is answered together.
+ */
+const TOGETHER_MS = 500;
+
 export function createAsker(database: DatabaseSettings): Asker {
   const questions = new Questions(database);
   return {
     compare: async (filter, relation) =>
-      judge(await questions.ask((client) => askServer(client, filter, relation))),
+      judge(await questions.ask((client) => askServer(client, filter, relation), { together: true })),
     labelsOf: (oid) => questions.ask((client) => readEnumLabels(client, oid)),
     unroutable: (sink) => questions.ask((client) => unroutable(client, sink)),
   };
 }
 
-/**
- * Sinks that begin together are held up together: they read the log in step, and what one of them reads and decodes is there for the others.
- * So what was asked meanwhile is answered together, after so long at most.
- */
-const TOGETHER_MS = 1000;
-
 type Question = {
   readonly ask: (client: Client) => Promise<unknown>;
+  readonly together: boolean;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -47,53 +49,80 @@ type Question = {
 class Questions {
   readonly #database: DatabaseSettings;
   readonly #waiting: Question[] = [];
-  #isAsking = false;
+  /** Connections, those that are being made among them, and questions that are asked over them. */
+  #connections = 0;
+  #asked = 0;
+  /** Answers that are given together. */
+  #held: (() => void)[] = [];
+  #holding: NodeJS.Timeout | undefined;
 
   constructor(database: DatabaseSettings) {
     this.#database = database;
   }
 
-  ask<Answer>(ask: (client: Client) => Promise<Answer>): Promise<Answer> {
+  ask<Answer>(
+    ask: (client: Client) => Promise<Answer>,
+    { together = false }: { readonly together?: boolean } = {},
+  ): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#waiting.push({ ask, resolve, reject });
-    if (!this.#isAsking) void this.#askAll();
+    this.#waiting.push({ ask, together, resolve, reject });
+    // The first shows whether there is a server.
+    if (this.#connections === 0 || this.#asked > 0) this.#connect();
     // It is what `ask` answers.
     return promise as Promise<Answer>;
   }
 
+  #connect(): void {
+    if (this.#connections === MAX_CONNECTIONS) return;
+    void this.#askAll();
+  }
+
   /** Until nothing waits any more. Behind a question that failed there is another connection. */
   async #askAll(): Promise<void> {
-    this.#isAsking = true;
-    while (this.#waiting.length > 0) {
-      const answers: (() => void)[] = [];
-      try {
+    this.#connections++;
+    try {
+      while (this.#waiting.length > 0) {
         const client = await connected(this.#database);
-        const untilMs = steadyMs() + TOGETHER_MS;
-        let isFine = true;
-        while (isFine && this.#waiting.length > 0 && steadyMs() < untilMs) {
-          const { ask, resolve, reject } = this.#waiting.shift()!;
-          try {
-            const answer = await ask(client);
-            answers.push(() => resolve(answer));
-          } catch (error) {
-            answers.push(() => reject(error));
-            isFine = false;
-          }
-        }
+        while (this.#waiting.length > 0 && (await this.#askNext(client)));
         await closeConnection(client);
-      } catch (error) {
-        // No server was reached: one try answers all that wait for it.
-        answers.push(
-          ...this.#waiting.splice(0).map(
-            ({ reject }) =>
-              () =>
-                reject(error),
-          ),
-        );
       }
-      for (const answer of answers) answer();
+    } catch (error) {
+      // Others ask on. Where there are none, one try answers all that wait for it.
+      if (this.#connections === 1) for (const { reject } of this.#waiting.splice(0)) reject(error);
+    } finally {
+      this.#connections--;
     }
-    this.#isAsking = false;
+  }
+
+  /** Is the connection fit for another question? */
+  async #askNext(client: Client): Promise<boolean> {
+    const question = this.#waiting.shift()!;
+    const { ask, resolve, reject } = question;
+    this.#asked++;
+    if (this.#waiting.length > 0) this.#connect();
+    try {
+      const answer = await ask(client);
+      this.#answer(question, () => resolve(answer));
+      return true;
+    } catch (error) {
+      this.#answer(question, () => reject(error));
+      return false;
+    }
+  }
+
+  #answer({ together }: Question, give: () => void): void {
+    this.#asked--;
+    if (together) {
+      this.#held.push(give);
+      this.#holding ??= setTimeout(() => this.#giveHeld(), TOGETHER_MS);
+    } else give();
+    if (this.#asked === 0 && this.#waiting.length === 0) this.#giveHeld();
+  }
+
+  #giveHeld(): void {
+    clearTimeout(this.#holding);
+    this.#holding = undefined;
+    for (const give of this.#held.splice(0)) give();
   }
 }
 
