@@ -30,16 +30,13 @@ async function logOf(transactions: number, segmentBytes: number, bytesOf: (numbe
 /** One reading; a block is looked at again when the next one is asked for: nobody may have written over it. */
 function reading({ directory, signals }: Awaited<ReturnType<typeof logOf>>, shared?: SharedBlocks) {
   const stopping = new AbortController();
-  const blocks = openLogReader(directory, signals)
-    .read('earliest', stopping.signal, shared)
-    [Symbol.asyncIterator]();
+  const blocks = openLogReader(directory, signals).read('earliest', stopping.signal, shared);
+  const iterator = blocks[Symbol.asyncIterator]();
   const seen = ({ offset, blockEnd, buffer, start, end }: LogBlock): string =>
     `${offset} ${blockEnd} ${crc32(buffer.subarray(start, end))}`;
   const read: string[] = [];
   let inHand: LogBlock | undefined;
-  const look = (): void => {
-    if (inHand !== undefined) expect(seen(inHand)).toBe(read.at(-1));
-  };
+  const look = (): void => expect(inHand && seen(inHand)).toBe(read.at(-1));
   return {
     read,
     get isDone() {
@@ -47,13 +44,13 @@ function reading({ directory, signals }: Awaited<ReturnType<typeof logOf>>, shar
     },
     async next(): Promise<void> {
       look();
-      inHand = (await blocks.next()).value as LogBlock;
+      inHand = (await iterator.next()).value as LogBlock;
       read.push(seen(inHand));
     },
     async end(): Promise<void> {
       look();
       stopping.abort();
-      await blocks.return?.();
+      await iterator.return?.();
     },
   };
 }

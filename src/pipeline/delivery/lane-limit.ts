@@ -42,6 +42,17 @@ const MIN_HANG_MS = 1000;
 const HANG_PARTS = 4;
 /** Until the next question no more are taken away: it may be the way. */
 const LEAST_UNASKED = 0.5;
+/** Of a window's requests so many failed at once, while others were answered: the destination may refuse what is too much for it. */
+const REFUSED_SHARE = 0.2;
+const MIN_REFUSED = 10;
+/** Lanes that did something are so many of those that are left. */
+const BESIDE_REFUSED = 1.25;
+/** Lanes are to be so many of those before, or nothing can be told by what is answered. */
+const TELLING_CUT = 0.8;
+/** Of what would be lost if lanes were all that counts, more than this has to stay. */
+const KEPT_SHARE = 0.25;
+/** What it refuses has nothing to do with how many there are: then it is not asked again so soon. */
+const BLAMELESS_MS = 10_000;
 /** Lanes are so many of those with which some hung, and become more from question to question: by `MORE`, or so many times. */
 const WITHOUT_HANG = 0.5;
 const WAY_BACK = 1.1;
@@ -62,6 +73,17 @@ class Window {
   answers = 0;
   wanted = 0;
   answerMs = 0;
+  refused = 0;
+
+  /** How long it is at least: an answer's time, of those that there are. */
+  leastMs(isDoubling: boolean): number {
+    return Math.max(isDoubling ? MIN_WINDOW_MS : MIN_HELD_WINDOW_MS, this.answerMs / this.answers);
+  }
+
+  /** Answers in a millisecond: it begins with the first, which took its time as the others did. */
+  perMs(nowMs: number): number {
+    return this.answers / (nowMs - this.fromMs + this.answerMs / this.answers);
+  }
 }
 
 export type LaneBounds = { readonly first: number; readonly most: number };
@@ -98,8 +120,11 @@ export class LaneLimit {
   #leastLanes = 0;
   /** Answers are slow, and fewer lanes have not made them faster. */
   #isHelpless = false;
-  /** More of them would hang. */
+  /** More of them would hang, or be refused. */
   #ceiling = Infinity;
+  /** There are fewer for that, as long as as many are answered in a millisecond as with these. */
+  #cut: { readonly lanes: number; readonly perMs: number } | undefined;
+  #blamelessUntilMs = -Infinity;
   #hungAtMs = -Infinity;
   #answeredAtMs = -Infinity;
   #isLimiting = false;
@@ -147,11 +172,7 @@ export class LaneLimit {
     window.answers++;
     window.answerMs += tookMs;
     if (isWanted) window.wanted++;
-    const leastMs = Math.max(
-      this.#isDoubling ? MIN_WINDOW_MS : MIN_HELD_WINDOW_MS,
-      window.answerMs / window.answers,
-    );
-    if (window.answers < this.#lanes || nowMs - window.fromMs < leastMs) return;
+    if (window.answers < this.#lanes || nowMs - window.fromMs < window.leastMs(this.#isDoubling)) return;
     const isBusy = spareMs - window.spareFromMs < (nowMs - window.fromMs) * SPARE_SHARE;
     this.#close(window, nowMs, isBusy);
   }
@@ -163,19 +184,64 @@ export class LaneLimit {
     this.#set(this.#lanes * share, nowMs);
   }
 
-  /** A request failed, or got no answer. One that hung, while others did not, says that there are too many; those in flight together say it once. */
+  /**
+   * A request failed, or got no answer. One that hung, while others did not, says that there are too many; those in flight together say it
+   * once. Many that failed at once, while others were answered, may say it as well.
+   */
   failed(startedMs: number, nowMs: number): void {
+    if (this.#isFixed) return;
     const tookMs = nowMs - startedMs;
     const hasHung = tookMs > Math.max(MIN_HANG_MS, this.#answerMs * HANG);
+    if (!hasHung) return this.#refused(startedMs, nowMs);
     const areOthersAnswered = nowMs - this.#answeredAtMs < tookMs / HANG_PARTS;
-    if (this.#isFixed || !hasHung || !areOthersAnswered || startedMs < this.#hungAtMs) return;
+    if (!areOthersAnswered || startedMs < this.#hungAtMs) return;
     this.#hungAtMs = nowMs;
     this.#before = undefined;
     this.#ceiling = Math.max(this.#bounds.first, this.#lanes * WITHOUT_HANG);
     this.#set(this.#lanes, nowMs);
   }
 
-  #close({ answers, wanted, answerMs }: Window, nowMs: number, isBusy: boolean): void {
+  #refused(startedMs: number, nowMs: number): void {
+    const window = this.#window;
+    // They come sooner than answers.
+    if (window === undefined || window.answers === 0 || startedMs < this.#changedAtMs) return;
+    window.refused++;
+    if (nowMs - window.fromMs >= window.leastMs(this.#isDoubling)) this.#cutRefused(window, nowMs);
+  }
+
+  /** By Little's law, too, so many lanes are of use: those under way that are answered. */
+  #cutRefused(window: Window, nowMs: number): boolean {
+    const { answers, refused, answerMs } = window;
+    if (refused < Math.max(MIN_REFUSED, (answers + refused) * REFUSED_SHARE)) return false;
+    const perMs = window.perMs(nowMs);
+    const useful = ((perMs * answerMs) / answers) * BESIDE_REFUSED;
+    if (useful >= this.#lanes || nowMs < this.#blamelessUntilMs) return false;
+    this.#cut ??= { lanes: this.#lanes, perMs };
+    this.#before = undefined;
+    this.#isDoubling = false;
+    this.#isFound = true;
+    this.#answerMs = answerMs / answers;
+    this.#ceiling = Math.max(this.#bounds.first, useful);
+    this.#set(this.#lanes, nowMs);
+    return true;
+  }
+
+  /** With fewer lanes less is answered: it refuses whatever it likes, and they are as many as before. */
+  #isBlameless(window: Window, nowMs: number): boolean {
+    const cut = this.#cut;
+    if (cut === undefined || this.#lanes > cut.lanes * TELLING_CUT) return false;
+    this.#cut = undefined;
+    const share = this.#lanes / cut.lanes;
+    if (window.perMs(nowMs) >= cut.perMs * (share + (1 - share) * KEPT_SHARE)) return false;
+    this.#blamelessUntilMs = nowMs + BLAMELESS_MS;
+    this.#ceiling = Infinity;
+    this.#set(cut.lanes, nowMs);
+    return true;
+  }
+
+  #close(window: Window, nowMs: number, isBusy: boolean): void {
+    const { answers, wanted, answerMs } = window;
+    if (this.#isBlameless(window, nowMs) || this.#cutRefused(window, nowMs)) return;
     this.#answerMs = answerMs / answers;
     this.#isLimiting = wanted >= answers * WANTED_SHARE;
     this.#unqueuedMs = Math.min(this.#unqueuedMs, this.#answerMs);

@@ -193,8 +193,9 @@ export class RouteQueue<Message> {
   /** What holds it back: status.ts. */
   limitedBy(nowMs: number): RouteLimit {
     if (this.pace.isNeeded(nowMs)) return 'throttled';
-    // What the limit knows is of its last window, and there is none while nothing is sent.
-    if (this.limit.isLimiting && this.ready.length > 0) return this.limit.isAtMost ? 'lanes' : 'destination';
+    // What the limit knows is of its last window: there is none while nothing is sent, nor while nothing is answered.
+    const areLanesWanted = this.limit.isLimiting || this.lanesInUse >= this.limit.lanes;
+    if (areLanesWanted && this.ready.length > 0) return this.limit.isAtMost ? 'lanes' : 'destination';
     return this.ready.length === 0 && this.unsettled > this.inFlight ? 'order' : 'source';
   }
 }

@@ -137,10 +137,12 @@ function conditionOf({ settings, parts, condition }: RunningSink): Condition {
     };
   }
   const { parked } = dispatcher.gauges();
-  if (parked >= settings.maxParked) {
+  const blocked = dispatcher.blockedGroups();
+  // Where nothing fails they wait for their turn: of few groups one request after another goes (`limitedBy: order`).
+  if (parked >= settings.maxParked && blocked.length > 0) {
     return {
       health: 'degraded',
-      reason: `${parked} messages wait behind failing ones, reading has stopped: ${dispatcher.blockedGroups().join(', ')}`,
+      reason: `${parked} messages wait behind failing ones, reading has stopped: ${blocked.join(', ')}`,
       cure: 'mend what refuses these messages, or set max_retry_count so that they become dead letters',
       since: condition.since,
     };

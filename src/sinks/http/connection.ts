@@ -60,7 +60,11 @@ type Exchange = {
   readonly reject: (error: unknown) => void;
 };
 
-type PoolPorts = { idle(): void; gone(): void };
+type PoolPorts = {
+  /** It may be used again; `hasFailed`: after the others. */
+  idle(hasFailed: boolean): void;
+  gone(): void;
+};
 
 export class HttpConnection {
   readonly #options: HttpConnectionOptions;
@@ -72,6 +76,8 @@ export class HttpConnection {
   #isGone = false;
   #deadlineMs: number;
   readonly #retiresAtMs: number;
+  /** The last answer was an error of the server's. */
+  #hasFailed = false;
   #exchange: Exchange | undefined;
   /** A success that came while the request was, as far as the socket knows, not written whole. */
   #early: HttpReply | undefined;
@@ -206,8 +212,12 @@ export class HttpConnection {
     const serverMs = (keepAliveMs ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS;
     const now = steadyMs();
     if (serverMs <= 0 || now >= this.#retiresAtMs) return this.destroy(undefined);
+    // Of several servers behind one address the one that fails is there again soonest: it would have most of the requests, and all of few.
+    const hasFailed = reply.status >= 500;
+    if (hasFailed && this.#hasFailed) return this.destroy(undefined);
+    this.#hasFailed = hasFailed;
     this.#deadlineMs = now + Math.min(this.#options.keepAliveMs, serverMs);
-    this.#pool.idle();
+    this.#pool.idle(hasFailed);
   }
 
   #end(): void {

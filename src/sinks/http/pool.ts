@@ -24,7 +24,7 @@ export class HttpPool {
   /** What every connection reads into: a connection takes out what it needs before the next one reads. */
   readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
   readonly #connections = new Set<HttpConnection>();
-  /** The one used last is used first: what is not needed grows old and is closed. */
+  /** The one used last is used first: what is not needed grows old and is closed. One whose server has failed is used last. */
   readonly #idle: HttpConnection[] = [];
   readonly #waiting: (() => void)[] = [];
   /** Signals that end what is in flight when they abort. */
@@ -114,8 +114,9 @@ export class HttpPool {
 
   #open(): HttpConnection {
     const connection = new HttpConnection(this.#options, this.#readBuffer, {
-      idle: () => {
-        this.#idle.push(connection);
+      idle: (hasFailed) => {
+        if (hasFailed) this.#idle.unshift(connection);
+        else this.#idle.push(connection);
         this.#waiting.shift()?.();
       },
       gone: () => this.#forget(connection),

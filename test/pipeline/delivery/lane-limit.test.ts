@@ -355,6 +355,51 @@ describe('lanes', () => {
     });
   });
 
+  describe('where many requests fail at once, while others are answered,', () => {
+    const TOOK_MS = 20;
+    /** Each lane that is refused is used again soon; answers and refusals of `seconds`, and the lanes at the end of each. */
+    function tried(seconds: number, answeredOf: (lanes: number) => number) {
+      const limit = new LaneLimit({ first: 8, most: 640 });
+      const lanes: number[] = [];
+      let refusals = 0;
+      let answers = 0;
+      for (let nowMs = 0; nowMs < seconds * 1000; nowMs += TOOK_MS) {
+        const startedMs = nowMs;
+        const underWay = limit.lanes;
+        const answered = Math.round(answeredOf(underWay));
+        for (let i = 0; i < (underWay - answered) * 3; i++, refusals++)
+          limit.failed(startedMs, startedMs + 1);
+        for (let i = 0; i < answered; i++, answers++)
+          limit.answered({ nowMs: startedMs + TOOK_MS, tookMs: TOOK_MS, isWanted: true, spareMs: nowMs });
+        lanes.push(limit.lanes);
+      }
+      return { lanes, refusals, answers };
+    }
+
+    test('they come to about as many as are answered, and stay there', () => {
+      for (const places of [12, 32, 100]) {
+        const { lanes, answers, refusals } = tried(60, (underWay) => Math.min(underWay, places));
+        const late = lanes.slice(-500);
+        expect(Math.max(...late)).toBeLessThan(places * 1.6);
+        expect(Math.min(...late)).toBeGreaterThan(places * 0.6);
+        expect(answers).toBeGreaterThan(places * (60_000 / TOOK_MS) * 0.75);
+        expect(refusals).toBeLessThan(answers);
+      }
+    });
+
+    test('they are as many as the throughput needs where as large a share fails with fewer', () => {
+      const { answers } = tried(60, (underWay) => underWay * 0.7);
+      const untroubled = tried(60, (underWay) => underWay);
+      expect(answers).toBeGreaterThan(untroubled.answers * 0.7 * 0.6);
+    });
+
+    test('they are not touched where few do', () => {
+      const { lanes } = tried(10, (underWay) => underWay * 0.95);
+      const untroubled = tried(10, (underWay) => underWay);
+      expect(lanes.at(-1)).toBe(untroubled.lanes.at(-1));
+    });
+  });
+
   test('are not added for what has nothing to send', () => {
     const { clock, sender } = route({ rttMs: 20 });
     sender.supply = 0;

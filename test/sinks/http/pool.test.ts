@@ -214,6 +214,28 @@ test('an idle connection whose time was over while this thread was held up is no
   expect(connections).toBe(2);
 });
 
+test('of several servers behind one address one that fails is soon left alone, however fast it fails', async () => {
+  const bad = new WeakSet<Socket>();
+  let connections = 0;
+  const server = createHttpServer((request, response) => {
+    response.statusCode = bad.has(request.socket) ? 500 : 200;
+    echo(request, response);
+  });
+  // A balancer gives every second connection to the one that fails.
+  server.on('connection', (socket: Socket) => void (connections++ % 2 === 0 && bad.add(socket)));
+  const pool = poolTo(`http://127.0.0.1:${await listening(server)}`);
+  const statuses: number[] = [];
+  for (let i = 0; i < 50; i++) statuses.push((await post(pool, `${i}`)).status);
+  expect(statuses.filter((status) => status === 500)).toHaveLength(2);
+  expect(connections).toBe(2);
+  // Beside others it is asked last.
+  const together = await Promise.all(Array.from({ length: 4 }, (_, i) => post(pool, `${i}`)));
+  expect(together.filter(({ status }) => status === 500).length).toBeGreaterThan(0);
+  statuses.length = 0;
+  for (let i = 0; i < 50; i++) statuses.push((await post(pool, `${i}`)).status);
+  expect(statuses.filter((status) => status === 500)).toEqual([]);
+});
+
 test('a name that means another address by now is followed, also while requests never cease', async () => {
   const servers = ['127.0.0.1', '127.0.0.2'];
   const named = (name: string): RequestListener => {
