@@ -208,6 +208,24 @@ describe('in simulated time', () => {
     await stopped(s.dispatcher);
   });
 
+  test('a route that waits for its pace is looked at in time, though another one rests for longer', async () => {
+    let others = 0;
+    const s = simulation((_request, _nowMs, [message]) => {
+      if (message!.group.startsWith('r')) return { ...THROTTLED, retryAfterMs: 60_000 };
+      return ++others <= 8 ? THROTTLED : 'delivered';
+    });
+    const resting = routeTo('resting', { lanesPerRoute: 8, lanesAtFirst: 8 });
+    const paced = routeTo('paced', { lanesPerRoute: 8, lanesAtFirst: 8 });
+    for (let i = 0; i < 5; i++) s.messages.add({ group: `r${i}`, route: resting });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(1000);
+    for (let i = 0; i < 300; i++) s.messages.add({ group: `p${i}`, route: paced });
+    s.dispatcher.dispatch();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(s.acceptedAtMs.length).toBe(300);
+    await stopped(s.dispatcher);
+  });
+
   test.each(['lanes', 'throttled'] as const)(
     'once everything is sent, a route is not held back by %s',
     async (limit) => {
