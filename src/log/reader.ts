@@ -190,7 +190,6 @@ class Reader implements LogReader {
       const together = sharing?.blocks.read(sharing.place, cursor, end);
       const raw = together ?? nextBlock(cursor, end);
       if (raw === undefined || raw === 'end') return;
-      if (together !== undefined) cursor.pass(raw.blockEnd);
       const block = toLogBlock(raw);
       if (sharing === undefined) yield block;
       else {

@@ -148,14 +148,16 @@ export class SharedBlocks {
   }
 
   /**
-   * The next block behind a reader's cursor, which stands at its place: for it and for others that come to it soon. Undefined: nobody does, or it
-   * is not to be had this way; then it is read with that cursor alone. It has to be kept before another one is read.
+   * The next block behind a reader's cursor, which stands at its place and passes it: for it and for others that come to it soon. Undefined: nobody
+   * does, or it is not to be had this way; then it is read with that cursor alone. It has to be kept before another one is read.
    */
   read(reader: SharedReader, own: BlockCursor, limit: number): RawBlock | 'end' | undefined {
     if (this.#awaited(reader) < 2) return undefined;
     const block = this.#front.next(own, limit);
     if (block === undefined || block === 'end') return block;
-    return this.#isKept(block) ? block : undefined;
+    if (!this.#isKept(block)) return undefined;
+    own.pass(block.blockEnd);
+    return block;
   }
   /** Has all that was read of the file been given out? */
   get isDrained(): boolean {

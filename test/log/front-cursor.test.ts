@@ -9,14 +9,13 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { BlockCursor } from '../../src/log/block-cursor.ts';
-import type { LogBlock } from '../../src/log/block.ts';
 import { FrontCursor } from '../../src/log/front-cursor.ts';
 import { openLogReader } from '../../src/log/reader.ts';
 import { listSegments } from '../../src/log/segments.ts';
 import { SharedBlocks } from '../../src/log/shared-blocks.ts';
+import { reading } from './reading.ts';
 import { append, messagesOf, openTestLog, scratchDirectory, SETTINGS } from './stream.ts';
 
 async function logOf(transactions: number, segmentBytes: number, bytesOf: (number: number) => number) {
@@ -25,34 +24,6 @@ async function logOf(transactions: number, segmentBytes: number, bytesOf: (numbe
   for (let number = 0; number < transactions; number++)
     append(log, messagesOf({ commitLsn: BigInt(1000 + number * 100), rows: 1 }, bytesOf(number)));
   return { directory, signals };
-}
-
-/** One reading; a block is looked at again when the next one is asked for: nobody may have written over it. */
-function reading({ directory, signals }: Awaited<ReturnType<typeof logOf>>, shared?: SharedBlocks) {
-  const stopping = new AbortController();
-  const blocks = openLogReader(directory, signals).read('earliest', stopping.signal, shared);
-  const iterator = blocks[Symbol.asyncIterator]();
-  const seen = ({ offset, blockEnd, buffer, start, end }: LogBlock): string =>
-    `${offset} ${blockEnd} ${crc32(buffer.subarray(start, end))}`;
-  const read: string[] = [];
-  let inHand: LogBlock | undefined;
-  const look = (): void => expect(inHand && seen(inHand)).toBe(read.at(-1));
-  return {
-    read,
-    get isDone() {
-      return inHand !== undefined && inHand.blockEnd >= signals.writtenEnd();
-    },
-    async next(): Promise<void> {
-      look();
-      inHand = (await iterator.next()).value as LogBlock;
-      read.push(seen(inHand));
-    },
-    async end(): Promise<void> {
-      look();
-      stopping.abort();
-      await iterator.return?.();
-    },
-  };
 }
 
 const openFilesIn = (directory: string): number =>
@@ -67,7 +38,9 @@ const openFilesIn = (directory: string): number =>
 test('readers that take turns as they like read what one alone does, in segments larger than a buffer', async () => {
   const sizes = [400_000, 120_000, 5_000, 120_000, 120_000];
   const log = await logOf(60, 2_500_000, (number) => sizes[number % sizes.length]!);
-  const alone = reading(log);
+  const readingOf = (shared?: SharedBlocks) =>
+    reading(openLogReader(log.directory, log.signals), log.signals, shared);
+  const alone = readingOf();
   while (!alone.isDone) await alone.next();
   await alone.end();
   const before = openFilesIn(log.directory);
@@ -80,7 +53,7 @@ test('readers that take turns as they like read what one alone does, in segments
       fc.constantFrom(16_000_000, 300_000, 130_000, 100),
       async (turns, maxBytes) => {
         const shared = new SharedBlocks(maxBytes, ports);
-        const readers = Array.from({ length: 4 }, () => reading(log, shared));
+        const readers = Array.from({ length: 4 }, () => readingOf(shared));
         for (const { who, times } of turns)
           for (let i = 0; i < times; i++) if (!readers[who]!.isDone) await readers[who]!.next();
         while (!readers.every(({ isDone }) => isDone))

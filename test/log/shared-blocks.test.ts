@@ -3,9 +3,10 @@ import * as fc from 'fast-check';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { INITIAL_CONTEXT } from '../../src/log/format.ts';
 import type { LogBlock } from '../../src/log/block.ts';
-import { openLogReader, type LogReader } from '../../src/log/reader.ts';
+import { openLogReader } from '../../src/log/reader.ts';
 import { MAX_KEPT_BYTES, SharedBlocks, type SharedReader } from '../../src/log/shared-blocks.ts';
 import { patient } from '../support/messages.ts';
+import { reading } from './reading.ts';
 import {
   append,
   begin,
@@ -29,44 +30,6 @@ async function smallLog() {
     });
   }
   return { directory, signals };
-}
-
-type Read = { readonly bytes: string; readonly offset: number; readonly blockEnd: number };
-const readOf = ({ buffer, start, end, offset, blockEnd }: LogBlock): Read => ({
-  bytes: buffer.toString('hex', start, end),
-  offset,
-  blockEnd,
-});
-
-/** One reading, a block at a time. A block is looked at when the next one is asked for: it has to stay till then. */
-function reading(reader: LogReader, signals: { writtenEnd(): number }, shared?: SharedBlocks) {
-  const stopping = new AbortController();
-  const blocks = reader.read('earliest', stopping.signal, shared)[Symbol.asyncIterator]();
-  const read: Read[] = [];
-  let inHand: LogBlock | undefined;
-  let before: Read | undefined;
-  const look = (): void => {
-    if (inHand === undefined) return;
-    expect(readOf(inHand)).toEqual(before);
-    read.push(before!);
-    inHand = undefined;
-  };
-  return {
-    read,
-    get isDone() {
-      return inHand !== undefined && inHand.blockEnd >= signals.writtenEnd();
-    },
-    async next(): Promise<void> {
-      look();
-      inHand = (await blocks.next()).value as LogBlock;
-      before = readOf(inHand);
-    },
-    async end(): Promise<void> {
-      look();
-      stopping.abort();
-      await blocks.return?.();
-    },
-  };
 }
 
 test('readers that take turns as they like each read what one alone does', async () => {

@@ -106,7 +106,11 @@ export const fileSchema = z.strictObject({
     })
     .prefault({})
     .describe('Metrics and health, without a token.'),
-  shutdown_timeout: timerDuration().prefault('20s').describe('How long a stop waits for messages in flight.'),
+  shutdown_timeout: timerDuration()
+    .prefault('20s')
+    .describe(
+      'How long a stop takes at most, without closing; messages in flight are waited for in the first 70 % of it.',
+    ),
   stats_interval: timerDuration()
     .prefault('1m')
     .describe('How often the statistics line is logged; `0` for never.'),

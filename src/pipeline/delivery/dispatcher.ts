@@ -325,11 +325,10 @@ export class Dispatcher {
     this.#lanesInUse++;
     this.#atWork++;
     const { route } = queue;
-    // As `#request` does, without a promise of its own: this is done for every request.
+    // Not by `#request`: every request would have a promise more.
     let answers: readonly Answer[];
-    this.#counts.requests++;
     try {
-      answers = await this.#ports.sink.deliver(batch, this.#abort.signal, route);
+      answers = await this.#deliver(batch, route);
     } catch (error) {
       answers = this.#unanswered(batch, error);
     }
@@ -347,12 +346,16 @@ export class Dispatcher {
   }
 
   async #request(batch: readonly Message[], route: Route): Promise<readonly Answer[]> {
-    this.#counts.requests++;
     try {
-      return await this.#ports.sink.deliver(batch, this.#abort.signal, route);
+      return await this.#deliver(batch, route);
     } catch (error) {
       return this.#unanswered(batch, error);
     }
+  }
+
+  #deliver(batch: readonly Message[], route: Route): Promise<readonly Answer[]> {
+    this.#counts.requests++;
+    return this.#ports.sink.deliver(batch, this.#abort.signal, route);
   }
 
   #unanswered(batch: readonly Message[], error: unknown): readonly Answer[] {

@@ -2,8 +2,9 @@
 //
 // A filter is evaluated for each row inside the range and never decides how large that is: with LIMIT behind it, a selective one would
 // read the rest of the table for each chunk.
-import { escapeIdentifier, escapeLiteral } from 'pg';
+import { escapeLiteral } from 'pg';
 import { WAL_END } from '../preflight/slot.ts';
+import { quoteTable } from '../quoting.ts';
 import { TYPE } from '../values/builtin.ts';
 import type { Leading } from './copy-rows.ts';
 import { compared, isAmong, isSameKey, keyColumns, keyLiterals, rowColumn } from './key-order.ts';
@@ -68,9 +69,6 @@ export const KEYS_AT_ONCE = 1000;
 const MAX_TUPLES_PER_PAGE = 1200;
 /** Ranges of places are scanned as such. https://www.postgresql.org/docs/14/release-14.html */
 const SCANS_PLACES = 140_000;
-
-const name = (table: BackfillTable): string =>
-  `${escapeIdentifier(table.schema)}.${escapeIdentifier(table.table)}`;
 
 /** What is copied out. */
 export function chunkStatement(request: ChunkRequest, serverVersion: number): ChunkStatement {
@@ -147,7 +145,7 @@ function byKey(
   { table, size, where }: ChunkRequest,
   range: Exclude<ChunkRange, { by: 'page' | 'absent' }>,
 ): Range {
-  const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${name(table)} r`;
+  const all = `select r.*${where === undefined ? '' : SYSTEM_COLUMNS} from only ${quoteTable(table)} r`;
   const order = ` order by ${keyColumns(table.key)}`;
   if (range.by === 'rows') return { from: `(${all} where ${isAmong(table.key, range.keys)}) r`, rest: order };
   return { from: `(${all}${within(table, range)}${order} limit ${size}) r`, rest: order };
@@ -182,7 +180,7 @@ export function cutStatement(
       : `encode(convert_to(${rowColumn(name)}::text, ${escapeLiteral(copiedIn)}), 'hex')`,
   );
   const rest = `${within(table, { after, upTo: undefined })} order by ${keyColumns(table.key)}`;
-  return `select ${texts.join(', ')} from only ${name(table)} r${rest} offset ${size - 1} limit 1`;
+  return `select ${texts.join(', ')} from only ${quoteTable(table)} r${rest} offset ${size - 1} limit 1`;
 }
 
 function byPages(
@@ -195,7 +193,7 @@ function byPages(
       ? `r.ctid >= '(${page},0)' and r.ctid < '(${end},0)'`
       : `r.ctid = any (array(select format('(%s,%s)', p, t)::tid
           from generate_series(${page}, ${end - 1}) p, generate_series(1, ${MAX_TUPLES_PER_PAGE}) t))`;
-  return { from: `only ${name(table)} r`, rest: ` where ${places}` };
+  return { from: `only ${quoteTable(table)} r`, rest: ` where ${places}` };
 }
 
 /** Answers with the numbers of the keys. */
@@ -205,7 +203,7 @@ function absentKeys(table: BackfillTable, keys: readonly (readonly string[])[]):
   const filter = table.filter === undefined ? '' : ` and (${table.filter}\n)`;
   const asked = `(values ${values}) tailrace_asked (tailrace_i, ${names.join(', ')})`;
   return {
-    sql: `select tailrace_i from ${asked} where not exists (select from only ${name(table)} r where ${isSameKey(table.key, names)}${filter}) order by 1`,
+    sql: `select tailrace_i from ${asked} where not exists (select from only ${quoteTable(table)} r where ${isSameKey(table.key, names)}${filter}) order by 1`,
     leading: { wanted: false, sized: false, key: 1 },
   };
 }
@@ -238,7 +236,7 @@ export const chunkScript = (
 select ${WAL_END};
 commit;
 begin isolation level repeatable read, read only;
-lock table only ${name(table)} in access share mode;
+lock table only ${quoteTable(table)} in access share mode;
 ${BEFORE};
 copy (${statement.sql}) to stdout${copiedIn === undefined ? '' : ` with (encoding ${escapeLiteral(copiedIn)})`};
 commit;
@@ -253,6 +251,6 @@ export const filterCheck = (
   table: BackfillTable,
   where: string,
 ): { readonly text: string; readonly offset: number } => {
-  const head = `select from only ${name(table)} r where $1::boolean and (`;
+  const head = `select from only ${quoteTable(table)} r where $1::boolean and (`;
   return { text: `${head}${where}\n) limit 0`, offset: head.length };
 };
